@@ -1,0 +1,1 @@
+"""The commands: what the user types, parsed, launched once and printed once."""

@@ -1,0 +1,1 @@
+"""What a run is configured with: parameters, layers, YAML, settings."""

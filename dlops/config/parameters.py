@@ -1,0 +1,151 @@
+"""One parameter of an entry point: its type, its limits, and the canonical text of its values."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+TYPES = ("str", "int", "float", "bool", "path", "uri", "location", "list[str]", "list[int]", "list[float]")
+"""`location` is a path, a URI or a word the step knows (`sample`); stock MLflow passes it on as it is."""
+
+_SYNONYMS = {"string": "str", "integer": "int", "number": "float", "double": "float", "boolean": "bool"}
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A parameter as `MLproject` declares it."""
+
+    name: str
+    type: str = "str"
+    """One of `TYPES`; a type MLflow or another tool knows and we do not is taken as `str`."""
+    default: str | None = None
+    """Canonical text; `None` means that a value is required, an empty text that it may be left out."""
+    description: str = ""
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def required(self) -> bool:
+        return self.default is None
+
+    @property
+    def optional(self) -> bool:
+        return self.default == ""
+
+    def canonical(self, value: object) -> str:
+        """Give the one text that is logged and passed on for `value` (text, or what YAML made of it).
+
+        Raises:
+            ValueError: `value` is not of this parameter's type, choices or range.
+        """
+        if value is None or value == "":
+            if self.optional or self.type == "str":
+                return ""
+            raise ValueError("needs a value")
+        if self.type.startswith("list["):
+            return ",".join(self._item(item, self.type[5:-1]) for item in _items(value))
+        text = self._item(value, self.type)
+        if self.choices and text not in self.choices:
+            raise ValueError(f"{text!r} is not one of {', '.join(self.choices)}{suggestion(text, self.choices)}")
+        return text
+
+    def _item(self, value: object, kind: str) -> str:
+        if isinstance(value, list | tuple | dict):
+            raise ValueError(f"takes one {kind}, not a {'mapping' if isinstance(value, dict) else 'list'}")
+        if kind == "bool":
+            return _boolean(value)
+        text = str(value).strip() if kind in ("int", "float") else str(value)
+        if kind == "int":
+            return self._within(_integer(text))
+        if kind == "float":
+            return self._within(_number(text))
+        if kind == "uri" and "://" not in text and not text.partition(":")[2]:
+            raise ValueError(f"takes a URI (scheme:…), not {text!r}")
+        return text
+
+    def _within(self, number: int | float) -> str:
+        if self.minimum is not None and number < self.minimum:
+            raise ValueError(f"must be at least {self.minimum:g}, not {number:g}")
+        if self.maximum is not None and number > self.maximum:
+            raise ValueError(f"must be at most {self.maximum:g}, not {number:g}")
+        return repr(number)
+
+    def value(self, text: str) -> Any:
+        """Turn canonical text into the Python value of this type; an optional that is empty is `None`."""
+        if self.type.startswith("list["):
+            return tuple(_python(item, self.type[5:-1]) for item in text.split(",")) if text else ()
+        if text == "" and self.optional:
+            return None
+        return _python(text, self.type)
+
+
+def known_type(name: object) -> str:
+    """Give our name of a type that an MLproject states; a stranger's type is `str`, as for stock MLflow."""
+    text = _SYNONYMS.get(str(name).lower(), str(name).lower())
+    return text if text in TYPES else "str"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Give `; did you mean 'NAME'?` for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _items(value: object) -> list[object]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    text = str(value).strip()
+    if text.startswith("["):
+        try:
+            parsed = yaml.safe_load(text)
+        except yaml.YAMLError:
+            parsed = None
+        if not isinstance(parsed, list):
+            raise ValueError(f"takes a list such as a,b,c or [a, b, c], not {text!r}")
+        return parsed
+    return [item.strip() for item in text.split(",")]
+
+
+def _boolean(value: object) -> str:
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return "true"
+    if text in _FALSE:
+        return "false"
+    raise ValueError(f"takes true or false, not {str(value)!r}")
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"takes a whole number, not {text!r}") from None
+
+
+def _number(text: str) -> int | float:
+    """Keep a whole number whole: an old script may say `int(sys.argv[1])` to a `float` parameter."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"takes a number, not {text!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"takes a finite number, not {text!r}")
+    return int(text) if text.lstrip("+-").isdigit() else number
+
+
+def _python(text: str, kind: str) -> Any:
+    if kind == "int":
+        return int(text)
+    if kind == "float":
+        return float(text)
+    if kind == "bool":
+        return text == "true"
+    return text

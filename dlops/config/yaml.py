@@ -1,0 +1,82 @@
+"""YAML as people write it: `2e-5` is a number, a key is given once, an error names its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlops.errors import ConfigError
+
+
+class _Loader(yaml.SafeLoader):
+    pass
+
+
+# YAML 1.1 wants a dot and a sign in an exponent, so that PyYAML reads `2e-5` as text; YAML 1.2 does not.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A mapping read from a file, with the line each top-level key stands on (counted from 1)."""
+
+    path: Path
+    values: Mapping[str, Any] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def where(self, key: str) -> str:
+        """Give `FILE:LINE` of a key."""
+        return f"{self.path}:{self.lines[key]}" if key in self.lines else str(self.path)
+
+
+def load(path: Path, *, shown_as: Path | None = None) -> Document:
+    """Read a mapping from a YAML file; an empty file is an empty mapping.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, is no mapping, or gives a key twice.
+    """
+    shown = shown_as or path
+    try:
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        loader.name = str(shown)
+        node = loader.get_single_node()
+        if node is None:
+            return Document(shown)
+        _refuse_repeated_keys(node, shown)
+        values = loader.construct_document(node)
+    except OSError as error:
+        raise ConfigError(f"{shown} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{shown} is not UTF-8 text.", hint="Save it as UTF-8.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or str(error)
+        raise ConfigError(f"{shown}{line} is not valid YAML: {what}.") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{shown} must hold KEY: VALUE lines, not a {type(values).__name__}.")
+    lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
+    return Document(shown, {str(key): value for key, value in values.items()}, lines)
+
+
+def _refuse_repeated_keys(node: yaml.Node, path: Path) -> None:
+    """Refuse what PyYAML swallows: of a key given twice it keeps the last and says nothing."""
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise ConfigError(f"{path}:{line}: {key.value!r} is given twice, first on line {seen[key.value]}.")
+            if isinstance(key, yaml.ScalarNode):
+                seen[key.value] = line
+            _refuse_repeated_keys(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(item, path)

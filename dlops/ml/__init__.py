@@ -1,0 +1,1 @@
+"""The heavy half: datasets, models, training, evaluation, packaging."""

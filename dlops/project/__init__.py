@@ -1,0 +1,1 @@
+"""From a project folder to a launched run: source, contract, plan, preflight, launch."""
