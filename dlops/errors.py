@@ -1,13 +1,13 @@
 """Every error a user can meet, drawn once, each with its exit code.
 
-    DlopsError                1  a bug in dlops, unless a subclass says otherwise
-    ├── UsageError            2  the command line is wrong
-    ├── ConfigError           2  a file is wrong: a config, an MLproject, an environment
-    ├── GateFailed            3  a quality gate said no
-    ├── StepFailed            4  the step itself failed
-    │   └── DataError         4  the data a step was given cannot be used
-    ├── UnreachableError      5  a tracking server, a target or the network did not answer
-    └── Interrupted         130  the user (or a signal) ended it
+DlopsError                1  a bug in dlops, unless a subclass says otherwise
+├── UsageError            2  the command line is wrong
+├── ConfigError           2  a file is wrong: a config, an MLproject, an environment
+├── GateFailed            3  a quality gate said no
+├── StepFailed            4  the step itself failed
+│   └── DataError         4  the data a step was given cannot be used
+├── UnreachableError      5  a tracking server, a target or the network did not answer
+└── Interrupted         130  the user (or a signal) ended it
 """
 
 from __future__ import annotations
