@@ -10,8 +10,15 @@ from typing import Any
 
 import yaml
 
-TYPES = ("str", "int", "float", "bool", "path", "uri", "location", "list[str]", "list[int]", "list[float]")
-"""`location` is a path, a URI or a word the step knows (`sample`); stock MLflow passes it on as it is."""
+TYPES = (
+    *("str", "int", "float", "bool", "list[str]", "list[int]", "list[float]"),
+    *("path", "uri", "location", "output", "model"),
+)
+"""Stock MLflow knows `path` (a local path that exists; a URI is fetched) and `uri`; the others it passes on as they are.
+
+`location` is what a step reads: a path, a URI or a word the step knows (`sample`). `output` is a path or URI that it
+writes. `model` is a hub id, `package:NAME`, `models:/…`, `runs:/…` or a folder.
+"""
 
 _SYNONYMS = {"string": "str", "integer": "int", "number": "float", "double": "float", "boolean": "bool"}
 _TRUE = frozenset({"true", "yes", "on", "1"})

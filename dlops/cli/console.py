@@ -1,0 +1,142 @@
+"""How results and talk reach the user: results to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import cache
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from dlops.errors import DlopsError
+from dlops.project.outcome import Outcome, problem
+from dlops.steps import named
+
+_COLOURS = {"FINISHED": "green", "RUNNING": "cyan", "PLANNED": "cyan", "FAILED": "red", "KILLED": "yellow"}
+
+
+@cache
+def out() -> Console:
+    """Give the console of results."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+@cache
+def err() -> Console:
+    """Give the console of talk."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def escaped(text: str) -> str:
+    """Keep a text from being read as markup."""
+    return escape(text)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document to stdout, and nothing around it."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def show_error(error: DlopsError, *, as_json: bool = False) -> None:
+    """Say what went wrong and what to do next."""
+    if as_json:
+        print_json({"status": None, "error": problem(error)})
+        return
+    colour = "yellow" if error.exit_code in (3, 130) else "red"
+    err().print(Text.assemble((f"{error.kind} ", f"bold {colour}"), error.message))
+    for line in error.problems:
+        err().print(Text.assemble(("  • ", colour), line))
+    if error.hint:
+        err().print(Text.assemble(("  → ", "cyan"), error.hint))
+
+
+def show_outcome(outcome: Outcome, *, as_json: bool = False) -> None:
+    """Print how a launch ended, once."""
+    if as_json:
+        print_json(outcome.as_dict())
+        return
+    if outcome.plan is not None:
+        out().print(_plan(outcome.plan))
+        return
+    if outcome.status == "RUNNING":
+        out().print(outcome.run_id)
+        err().print(
+            f"It goes on: `dlops logs {outcome.run_id} -f` follows it, `dlops cancel {outcome.run_id}` ends it."
+        )
+        return
+    out().print(_table(outcome))
+    if outcome.error:
+        show_error(outcome.error)
+
+
+def status_text(status: str) -> Text:
+    """Colour a run's status."""
+    return Text(status, style=_COLOURS.get(status, ""))
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in one or two units."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def number(value: float) -> str:
+    """Write a metric: counts whole, the rest to four digits."""
+    return f"{value:g}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def facts(rows: list[tuple[str, RenderableType]]) -> Table:
+    """Lay out names and values in two columns."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def _table(outcome: Outcome) -> Table:
+    rows: list[tuple[str, RenderableType]] = [
+        (outcome.step, Text.assemble(status_text(outcome.status), f" in {duration(outcome.duration_s)}")),
+        ("run", outcome.url or outcome.run_id),
+    ]
+    expected = step.outputs if (step := named(outcome.step)) else ()
+    outputs = sorted(outcome.outputs.items(), key=lambda item: expected.index(item[0]) if item[0] in expected else 99)
+    rows += [(name, Text(value, style="bold")) for name, value in outputs]
+    if outcome.metrics:
+        rows.append(("metrics", _metrics(outcome.metrics)))
+    return facts(rows)
+
+
+def _metrics(metrics: dict[str, float]) -> RenderableType:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in metrics.items():
+        table.add_row(name, number(value))
+    return table
+
+
+def _plan(plan: dict[str, Any]) -> RenderableType:
+    heading = f"{plan['step']} would run on {plan['target']}; nothing was created."
+    commit = (
+        f"{plan['commit'][:12]}{' and changes not committed' if plan['dirty'] else ''}" if plan["commit"] else "none"
+    )
+    settings = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in plan["params"].items():
+        settings.add_row(Text(name, style="cyan"), Text(value), Text(plan["layers"][name], style="dim"))
+    rows: list[tuple[str, RenderableType]] = [
+        ("project", plan["project"]),
+        ("commit", commit),
+        ("entry point", plan["entry_point"]),
+        ("environment", plan["environment"]),
+        ("experiment", plan["experiment"]),
+        ("recorded in", plan["tracking_uri"]),
+        ("parameters", settings if plan["params"] else "none"),
+        ("command", Text(plan["command"])),
+    ]
+    return Group(Text(heading, style="bold"), facts(rows))

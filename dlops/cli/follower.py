@@ -1,0 +1,76 @@
+"""What is seen while a run goes on: its output as it comes, and a bar of its progress on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from dlops.cli import console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Follower:
+    """Shows events on stderr. Off a terminal there is no moving bar: the step's own lines tell."""
+
+    def __init__(self, *, quiet: bool = False, detached: bool = False) -> None:
+        self._quiet = quiet
+        self._detached = detached
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Show one event."""
+        match event["event"]:
+            case "output" if not self._quiet:
+                self._print(event["text"])
+            case "progress" if not self._quiet:
+                self._advance(event)
+            case "started" if not self._quiet and not self._detached:
+                console.err().print(f"[dim]run {event['run_id']}[/]")
+            case "preparing" if not self._quiet:
+                console.err().print(f"[dim]preparing the {console.escaped(event['text'])}[/]")
+            case "warning":
+                console.err().print(f"[yellow]warning[/] {console.escaped(event['text'])}")
+            case "interrupted":
+                console.err().print("[yellow]ending the run; once more to kill it[/]")
+
+    def _print(self, text: str) -> None:
+        if self._bar:
+            self._bar.console.out(text.rstrip("\n"), highlight=False)
+        else:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    def _advance(self, event: dict[str, Any]) -> None:
+        if not console.err().is_terminal:
+            return
+        if self._bar is None:
+            self._bar = _bar()
+            self._task = self._bar.add_task("", total=None)
+            self._bar.start()
+        assert self._task is not None
+        self._bar.update(
+            self._task,
+            completed=event.get("done", 0),
+            total=event.get("total"),
+            description=console.escaped(str(event.get("text", ""))),
+        )
+
+
+def _bar() -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console.err(), transient=True, redirect_stdout=False, redirect_stderr=False)

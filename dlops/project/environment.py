@@ -1,0 +1,194 @@
+"""What a command runs in: this interpreter, or an environment that uv builds from the project's own file."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlops.config import folders, yaml
+from dlops.errors import ConfigError, UsageError
+from dlops.worker import masking
+
+KINDS = ("local", "uv")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment that is ready: what is put before PATH, what is kept out, and its exact contents."""
+
+    kind: str
+    path: tuple[str, ...]
+    unset: tuple[str, ...] = ()
+    lock: str = ""
+    """One `NAME==VERSION` a line."""
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What an environment file asks for."""
+
+    file: Path
+    python: str
+    packages: tuple[str, ...]
+
+
+def problems(kind: str, file: Path | None) -> list[str]:
+    """List what would keep an environment from being made, without making anything."""
+    if kind == "local":
+        return []
+    found = []
+    if shutil.which("uv") is None:
+        found.append("--env uv needs uv, which is not on PATH: `pip install uv`, or use --env local")
+    if file is None:
+        found.append("--env uv needs a conda.yaml or python_env.yaml in the project; there is none")
+    else:
+        try:
+            requirements(file)
+        except ConfigError as error:
+            found += [error.message, *error.problems]
+    return found
+
+
+def ready(kind: str, file: Path | None) -> Environment:
+    """Give the environment, built first where it is not there yet. Takes minutes when packages must be fetched.
+
+    Raises:
+        ConfigError: the file cannot be used, or uv cannot resolve or install what it asks for.
+        UsageError: no such kind of environment.
+    """
+    if kind == "local":
+        return Environment("local", (str(Path(sys.executable).parent),), lock=_installed())
+    if kind != "uv" or file is None:
+        raise UsageError(f"There is no environment {kind!r}; there are {', '.join(KINDS)}.")
+    wanted = requirements(file)
+    lock = _resolved(wanted)
+    folder = _built(wanted, lock)
+    return Environment("uv", (str(folder / "bin"),), unset=("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"), lock=lock)
+
+
+def requirements(file: Path) -> Requirements:
+    """Read `conda.yaml` or `python_env.yaml`.
+
+    Raises:
+        ConfigError: it asks for conda packages other than Python and pip, or is no such file.
+    """
+    values = yaml.load(file).values
+    if "build_dependencies" in values or isinstance(values.get("python"), str | float | int):
+        build = [str(item) for item in values.get("build_dependencies") or ()]
+        packages = [*build, *(str(item) for item in values.get("dependencies") or ())]
+        return Requirements(file, str(values.get("python") or _this_python()), tuple(packages))
+    return _conda(file, values)
+
+
+def _conda(file: Path, values: Mapping[str, Any]) -> Requirements:
+    python, packages, unusable = _this_python(), [], []
+    for entry in values.get("dependencies") or ():
+        if isinstance(entry, Mapping) and set(entry) == {"pip"}:
+            packages += [str(item) for item in entry["pip"] or ()]
+        elif match := re.fullmatch(
+            r"(?:[\w-]+::)?python\s*(?:[=<>~!]=?\s*(?P<version>[\d.]+)[\d.,*=<>]*)?", str(entry)
+        ):
+            python = match["version"] or python
+        elif not re.match(r"(?:[\w-]+::)?(pip|setuptools|wheel)\b", str(entry)):
+            unusable.append(str(entry))
+    if unusable:
+        raise ConfigError(
+            f"{file}: --env uv installs Python and pip packages only, not the conda packages {', '.join(unusable)};"
+            " list them below `- pip:` if PyPI has them, or use --env local in a conda environment of your own"
+        )
+    return Requirements(file, python.rstrip("."), tuple(packages))
+
+
+def _this_python() -> str:
+    return platform.python_version().rpartition(".")[0]
+
+
+def _resolved(wanted: Requirements) -> str:
+    """Resolve to exact versions once per text of the file; delete the cache to resolve anew."""
+    text = "\n".join(wanted.packages) + "\n"
+    named = [wanted.file.parent / part for line in wanted.packages for part in line.split() if part.endswith(".txt")]
+    contents = [path.read_text() for path in named if path.is_file()]
+    key = _digest(
+        text, *contents, wanted.python, platform.platform(), str(wanted.file.parent) if "." in text.split() else ""
+    )
+    kept = folders.cache() / "locks" / f"{key}.txt"
+    with _locked(kept.with_suffix(".lock")):
+        if not kept.exists():
+            answer = _uv(
+                wanted,
+                "pip",
+                "compile",
+                "-",
+                "--python-version",
+                wanted.python,
+                "-q",
+                "--no-header",
+                "--no-annotate",
+                given=text,
+            )
+            beside = kept.with_suffix(".new")
+            beside.write_text(answer)
+            beside.replace(kept)
+        return kept.read_text()
+
+
+def _built(wanted: Requirements, lock: str) -> Path:
+    """Build beside and rename into place, under a lock: whoever comes second finds it whole."""
+    place = folders.cache() / "envs" / _digest(lock, wanted.python, platform.machine())
+    with _locked(place.with_suffix(".lock")):
+        if place.exists():
+            return place
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".building-") as building:
+            folder = Path(building) / "env"
+            _uv(wanted, "venv", "-q", "--relocatable", "--python", wanted.python, str(folder))
+            if lock.strip():
+                install = ("pip", "install", "-q", "--python", str(folder / "bin/python"), "-r", "-")
+                _uv(wanted, *install, given=lock)
+            folder.rename(place)
+    return place
+
+
+def _uv(wanted: Requirements, *arguments: str, given: str = "") -> str:
+    environment = {**os.environ, "VIRTUAL_ENV": ""}
+    command = ["uv", *arguments]
+    answer = subprocess.run(
+        command, cwd=wanted.file.parent, input=given, env=environment, capture_output=True, text=True, check=False
+    )
+    if answer.returncode:
+        why = [masking.url(line.strip()) for line in answer.stderr.splitlines() if line.strip()]
+        raise ConfigError(
+            f"The environment of {wanted.file} could not be made: uv {' '.join(arguments[:2])} failed.",
+            problems=why[-8:],
+            hint="Mend the file, or use --env local to run in this interpreter.",
+        )
+    return answer.stdout
+
+
+def _installed() -> str:
+    """List what this interpreter can import, by its `.dist-info` folders: reading each would take 0.2 s."""
+    folders_found = {file.stem for entry in sys.path if entry for file in Path(entry).glob("*.dist-info")}
+    return "".join(f"{name.replace('-', '==', 1)}\n" for name in sorted(folders_found, key=str.lower))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,95 @@
+"""Launch one entry point and follow it to its truthful end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from dlops.errors import ConfigError, DlopsError, StepFailed, UnreachableError, UsageError
+from dlops.project import environment, plan, preflight, runs
+from dlops.project.environment import Environment
+from dlops.project.outcome import Outcome, error_of
+from dlops.project.plan import Plan, Request
+from dlops.targets.interface import Event, Launched, Target
+
+Show = Callable[[Event], None]
+_KINDS: dict[str, type[DlopsError]] = {"unreachable": UnreachableError, "usage": UsageError, "config": ConfigError}
+
+
+def launch(request: Request, target: Target, *, show: Show, detach: bool = False, dry_run: bool = False) -> Outcome:
+    """Plan, check, start and follow; `show` is called with each event on the way.
+
+    Raises:
+        UsageError, ConfigError: something is wrong, and no run was created.
+        UnreachableError: the tracking store or the target does not answer, and no run was created.
+    """
+    planned = plan.with_commit(plan.make(request))
+    unbuilt = Environment(planned.environment_kind, ())
+    preflight.check(planned, planned.job(unbuilt), target)
+    built = unbuilt
+    if not dry_run:
+        if planned.environment_kind == "uv":
+            show({"event": "preparing", "text": f"environment of {planned.project.environment_file}"})
+        built = environment.ready(planned.environment_kind, planned.project.environment_file)
+    with _signals_as_interrupts():
+        return _follow(planned, target.start(planned.job(built)), show, detach)
+
+
+def _follow(planned: Plan, launched: Launched, show: Show, detach: bool) -> Outcome:
+    facts: dict[str, Any] = {
+        "step": planned.step,
+        "target": planned.target,
+        "entry_point": planned.entry_point.name,
+        "tracking_uri": planned.tracking_uri,
+        "params": planned.shown_values,
+    }
+    while True:
+        try:
+            for event in launched.events():
+                show(event)
+                if event["event"] == "started":
+                    facts |= {"run_id": event["run_id"], "experiment_id": event["experiment_id"]}
+                    if detach:
+                        return Outcome(**facts, status="RUNNING")
+                elif outcome := _outcome(event, facts, planned):
+                    return outcome
+        except KeyboardInterrupt:
+            launched.terminate()
+            show({"event": "interrupted"})
+
+
+def _outcome(event: Event, facts: dict[str, Any], planned: Plan) -> Outcome | None:
+    """Turn an event that ends the following into the outcome, any other into nothing."""
+    match event["event"]:
+        case "planned":
+            return Outcome(**facts, status="PLANNED", plan=planned.as_dict())
+        case "failed":
+            raise _KINDS.get(event["kind"], UnreachableError)(event["message"], hint=event["hint"])
+        case "lost":
+            run_id = facts.get("run_id", "")
+            said = runs.close_lost(planned.tracking_uri, run_id) if run_id else event["text"]
+            error = StepFailed(f"The worker of {planned.step} was killed.\n{said}".strip(), hint="Launch it again.")
+            return Outcome(**facts, status="FAILED", error=error)
+        case "ended":
+            held: dict[str, Any] = {name: event[name] for name in ("params", "metrics", "outputs") if name in event}
+            error_found = error_of(event, planned.step, facts["run_id"])
+            facts = {**facts, **held, "duration_s": event["duration_s"]}
+            return Outcome(**facts, status=event["status"], error=error_found)
+    return None
+
+
+@contextmanager
+def _signals_as_interrupts() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C while a run is followed: both ask the worker to end it."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

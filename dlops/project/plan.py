@@ -1,0 +1,216 @@
+"""One frozen value that holds everything a launch will do, before it does any of it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dlops.config import folders, load, project_settings
+from dlops.config.load import Setting
+from dlops.config.project_settings import ProjectSettings
+from dlops.project import source as sources
+from dlops.project import spec
+from dlops.project.environment import Environment
+from dlops.project.source import Source
+from dlops.project.spec import EntryPoint, Project
+from dlops.worker import masking
+from dlops.worker.job import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for, as it was typed."""
+
+    step: str
+    given: Mapping[str, str] = field(default_factory=dict)
+    uri: str = "."
+    entry_point: str = ""
+    config_files: Sequence[Path] = ()
+    target: str = "local"
+    environment: str = ""
+    experiment: str = ""
+    tracking_uri: str = ""
+    run_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What will run, with which values, where, and where it is recorded."""
+
+    step: str
+    source: Source
+    project: Project
+    entry_point: EntryPoint
+    settings: tuple[Setting, ...]
+    environment_kind: str
+    target: str
+    experiment: str
+    tracking_uri: str
+    run_name: str
+
+    @property
+    def values(self) -> dict[str, str]:
+        return {setting.parameter.name: setting.value for setting in self.settings}
+
+    @property
+    def shown_values(self) -> dict[str, str]:
+        """The values as they may be logged and shown."""
+        secrets = self.secrets
+        return {
+            name: masking.MASK if masking.is_secret(name) and value else masking.text(value, secrets)
+            for name, value in self.values.items()
+        }
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return masking.known_secrets(os.environ, self.values, [self.tracking_uri])
+
+    def command(self, *, shown: bool = False) -> str:
+        """Give the shell command, exactly as it runs or with secrets masked."""
+        values = self.shown_values if shown else self.values
+        quoted = {name: shlex.quote(value) for name, value in values.items()}
+        if not shown:
+            quoted |= {name: placeholder for placeholder, name in self._downloaded().items()}
+        return self.entry_point.fill(quoted)
+
+    def job(self, environment: Environment) -> Job:
+        """Turn the plan into what a worker is asked to do."""
+        values = self.values
+        return Job(
+            step=self.step,
+            entry_point=self.entry_point.name,
+            target=self.target,
+            command=self.command(),
+            folder=str(self.source.folder),
+            tracking_uri=self.tracking_uri,
+            experiment=self.experiment,
+            run_name=self.run_name,
+            params=self.shown_values,
+            tags=self._tags(environment),
+            artifacts=self._artifacts(environment),
+            downloads={placeholder: values[name] for placeholder, name in self._downloaded().items()},
+            path=environment.path,
+            unset=environment.unset,
+            secrets=self.secrets,
+            lock_folder=str(folders.cache() / "locks"),
+        )
+
+    def _downloaded(self) -> dict[str, str]:
+        """Give a placeholder for each `path` parameter whose value is a URI: the command wants a local file."""
+        return {
+            f"@dlops-download:{setting.parameter.name}@": setting.parameter.name
+            for setting in self.settings
+            if setting.parameter.type == "path" and setting.is_uri
+        }
+
+    def _tags(self, environment: Environment) -> dict[str, str]:
+        source = self.source
+        tags = {"mlflow.source.name": source.remote or str(source.folder), "mlflow.project.env": environment.kind}
+        if source.commit:
+            tags |= {
+                "mlflow.source.git.commit": source.commit,
+                "dlops.commit": source.commit,
+                "dlops.dirty": str(source.dirty).lower(),
+            }
+        return tags
+
+    def _artifacts(self, environment: Environment) -> dict[str, str]:
+        shown = self.shown_values
+        lines = [f"# dlops {self.step} -c config.yaml"]
+        lines += [f"{name}: {_as_yaml(value)}" for name, value in shown.items()]
+        artifacts = {"config.yaml": "\n".join(lines) + "\n", "environment.lock": environment.lock}
+        if self.source.diff:
+            artifacts["source.diff"] = masking.text(self.source.diff, self.secrets)
+        return {name: text for name, text in artifacts.items() if text}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the plan as `--dry-run --json` shows it."""
+        return {
+            "step": self.step,
+            "target": self.target,
+            "entry_point": self.entry_point.name,
+            "project": str(self.source.folder),
+            "commit": self.source.commit,
+            "dirty": self.source.dirty,
+            "environment": self.environment_kind,
+            "experiment": self.experiment,
+            "tracking_uri": masking.url(self.tracking_uri),
+            "params": self.shown_values,
+            "layers": {setting.parameter.name: setting.layer for setting in self.settings},
+            "command": self.command(shown=True),
+        }
+
+
+def entry_point(step: str, uri: str = ".", name: str = "") -> EntryPoint:
+    """Find what a step is in a project: the entry point that is named, or mapped, or called as the step.
+
+    Raises:
+        UsageError, ConfigError: there is no such project or entry point, or its files are wrong.
+    """
+    folder = sources.folder(uri).folder
+    return _entry_point(step, name, spec.load(folder), project_settings.load(folder))
+
+
+def make(request: Request) -> Plan:
+    """Settle everything a launch needs, without creating anything.
+
+    Raises:
+        UsageError, ConfigError: what was asked, or a file, is wrong; every problem of one kind at once.
+    """
+    source = sources.folder(request.uri)
+    project = spec.load(source.folder)
+    chosen = project_settings.load(source.folder)
+    entry_point = _entry_point(request.step, request.entry_point, project, chosen)
+    own = source.folder / "configs" / f"{request.step}.yaml"
+    settings = load.resolve(
+        entry_point.parameters,
+        step=request.step,
+        project=source.folder,
+        files=[*([own] if own.is_file() else []), *request.config_files],
+        environ=os.environ,
+        given=request.given,
+    )
+    return Plan(
+        step=request.step,
+        source=source,
+        project=project,
+        entry_point=entry_point,
+        settings=settings,
+        environment_kind=request.environment or ("docker" if project.docker else chosen.environment),
+        target=request.target,
+        experiment=experiment(request.experiment, chosen.experiment, project.name),
+        tracking_uri=tracking_uri(request.tracking_uri),
+        run_name=request.run_name,
+    )
+
+
+def with_commit(plan: Plan) -> Plan:
+    """Add to a plan what Git knows of its files."""
+    return replace(plan, source=sources.at_its_commit(plan.source))
+
+
+def tracking_uri(stated: str = "") -> str:
+    """Give the tracking store: as stated, as MLflow's own variable says, else `mlflow.db` in this folder; absolute."""
+    uri = stated or os.environ.get("MLFLOW_TRACKING_URI", "") or "sqlite:///mlflow.db"
+    if uri.startswith("sqlite:///"):
+        return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser().absolute()}"
+    return uri
+
+
+def experiment(stated: str, project_setting: str, project_name: str) -> str:
+    """Give the experiment's name: as stated, as MLflow's own variable says, the project's setting, its name."""
+    return stated or os.environ.get("MLFLOW_EXPERIMENT_NAME", "") or project_setting or project_name or "Default"
+
+
+def _entry_point(step: str, name: str, project: Project, chosen: ProjectSettings) -> EntryPoint:
+    return project.entry_point(name or chosen.entry_points.get(step, step))
+
+
+def _as_yaml(value: str) -> str:
+    import yaml
+
+    return yaml.safe_dump(value, default_style='"', width=10**9).strip() if value else '""'

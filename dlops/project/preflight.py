@@ -1,0 +1,54 @@
+"""Every problem found before anything is created or paid for."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from dlops.config.parameters import suggestion
+from dlops.errors import ConfigError
+from dlops.project import environment
+from dlops.project.plan import Plan
+from dlops.targets.interface import Target
+from dlops.worker.job import Job
+
+_STORES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks", "databricks-uc", "file")
+
+
+def check(plan: Plan, job: Job, target: Target) -> None:
+    """Check environment, tracking store and target together.
+
+    Raises:
+        ConfigError: with every problem, when there is one.
+    """
+    problems = [*_environment(plan), *tracking_store(plan.tracking_uri), *target.problems(job)]
+    if problems:
+        raise ConfigError(f"{plan.step} cannot be launched.", problems=problems, hint="`dlops doctor` checks the rest.")
+
+
+def tracking_store(uri: str) -> list[str]:
+    """List what is wrong with a tracking URI, as far as its text tells."""
+    scheme = re.split(r"[:+]", uri, maxsplit=1)[0] if ":" in uri else uri
+    if scheme == "file" or ("://" not in uri and not scheme.startswith("databricks")):
+        if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() == "true":
+            return []
+        return [
+            f"the tracking store {uri!r} is a folder of files, which MLflow no longer keeps runs in;"
+            f" use a database beside it: --tracking-uri sqlite:///{Path(uri.removeprefix('file:')).name or 'mlflow'}.db"
+        ]
+    if scheme not in _STORES:
+        return [
+            f"MLflow knows no tracking store {scheme!r}{suggestion(scheme, _STORES)}; it has {', '.join(_STORES[:-1])}"
+        ]
+    return []
+
+
+def _environment(plan: Plan) -> list[str]:
+    kind = plan.environment_kind
+    if kind == "docker":
+        return ["the project asks for docker_env, which dlops does not build; --env local runs it in this interpreter"]
+    if kind not in environment.KINDS:
+        near = suggestion(kind, environment.KINDS)
+        return [f"there is no environment {kind!r}{near}; there are {', '.join(environment.KINDS)}"]
+    return environment.problems(kind, plan.project.environment_file)

@@ -1,0 +1,70 @@
+"""Where a project's files come from, and exactly which files they are."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlops.errors import UsageError
+from dlops.worker import masking
+
+_REMOTE = ("://", "git@")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A project's files at one state."""
+
+    folder: Path
+    commit: str = ""
+    """Full id of the commit checked out; empty where the folder is no Git work tree."""
+    dirty: bool = False
+    """Whether the folder differs from that commit, untracked files included."""
+    diff: str = ""
+    """What tracked files differ in, as a patch; untracked files are in no record."""
+    remote: str = ""
+    """The repository's `origin`, credentials masked."""
+
+
+def folder(uri: str) -> Source:
+    """Take a folder as it stands; it is read, and never changed.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    path = Path(uri).expanduser().absolute()
+    if any(mark in uri for mark in _REMOTE) and not path.exists():
+        raise UsageError(
+            f"{masking.url(uri)} is no folder.",
+            hint="Projects are launched from folders: clone it, and give the folder.",
+        )
+    if not path.is_dir():
+        raise UsageError(f"There is no folder {path}.", hint="Name a project's folder with --uri FOLDER.")
+    return Source(path)
+
+
+def at_its_commit(source: Source) -> Source:
+    """Add what Git knows of the folder: commit, whether it is dirty, the patch, and its remote."""
+    status = _git(source.folder, "status", "--porcelain=v2", "--branch", "--", ".")
+    if status is None:
+        return source
+    header = [line for line in status.splitlines() if line.startswith("# branch.oid ")]
+    commit = header[0].split()[-1] if header else ""
+    if not commit or commit == "(initial)":
+        return source
+    changes = [line for line in status.splitlines() if not line.startswith("#")]
+    tracked = [line for line in changes if not line.startswith("?")]
+    diff = _git(source.folder, "diff", "HEAD", "--binary", "--relative", "--", ".") if tracked else ""
+    remote = (_git(source.folder, "remote", "get-url", "origin") or "").strip()
+    return Source(source.folder, commit, bool(changes), diff or "", masking.url(remote))
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Ask Git; `None` where it is not installed or the folder is none of its work trees."""
+    command = ["git", "-c", "core.quotePath=false", "-c", "core.fsmonitor=false", *arguments]
+    try:
+        answer = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    except OSError:
+        return None
+    return answer.stdout.decode(errors="replace") if answer.returncode == 0 else None

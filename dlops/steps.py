@@ -1,0 +1,26 @@
+"""The table of steps: one word each, the same in the command, the script, the entry point and the config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of the life cycle."""
+
+    name: str
+    summary: str
+    outputs: tuple[str, ...]
+    """Names of the tags `dlops.output.NAME` that the step answers with."""
+
+
+STEPS = (
+    Step("ingest", "Turn raw data into a versioned, checked dataset.", ("dataset", "digest")),
+    Step("finetune", "Fine-tune a pretrained model on an ingested dataset.", ("model",)),
+)
+
+
+def named(name: str) -> Step | None:
+    """Find a step by its name."""
+    return next((step for step in STEPS if step.name == name), None)

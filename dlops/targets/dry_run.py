@@ -1,0 +1,35 @@
+"""The target of `--dry-run`: takes any job, creates nothing, says what would have run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlops.targets.interface import Event, Target
+from dlops.worker.job import Job
+
+
+class Planned:
+    """A job that is not started."""
+
+    def events(self) -> Iterator[Event]:
+        """Give the one event there is."""
+        yield {"event": "planned"}
+
+    def terminate(self) -> None:
+        """End nothing: nothing runs."""
+
+
+class DryRun:
+    """Stands in for the target a job would have gone to, and checks what that one checks."""
+
+    def __init__(self, instead_of: Target) -> None:
+        self._instead_of = instead_of
+        self.name = instead_of.name
+
+    def problems(self, job: Job) -> list[str]:
+        """List what the real target would say."""
+        return self._instead_of.problems(job)
+
+    def start(self, job: Job) -> Planned:  # noqa: ARG002 - the interface's
+        """Start nothing."""
+        return Planned()

@@ -1,0 +1,102 @@
+"""This machine: the worker is a process of its own session, which outlives the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from dlops.targets.interface import Event
+from dlops.worker import tracking
+from dlops.worker.job import Job
+
+_POLL = 0.03
+"""Seconds between two looks at the events."""
+
+
+class LocalRun:
+    """A worker on this machine.
+
+    Its events go to a file without a name: it needs no cleaning up whoever dies, and a reader that is stopped or gone
+    never blocks the work, as a pipe would.
+    """
+
+    def __init__(self, worker: subprocess.Popen[bytes], events: IO[bytes], errors: IO[bytes]) -> None:
+        self._worker, self._events, self._errors = worker, events, errors
+        self._offset = 0
+
+    def events(self) -> Iterator[Event]:
+        """Give events until the worker has ended; one that was killed has its run closed, and is told as lost."""
+        ended = False
+        while not ended:
+            ended = self._worker.poll() is not None  # asked before reading: what it wrote last is not missed
+            for event in self._unread():
+                yield event
+                if event["event"] in ("ended", "failed"):
+                    self._worker.wait()
+                    return
+            if not ended:
+                time.sleep(_POLL)
+        self._errors.seek(0)
+        yield {"event": "lost", "text": self._errors.read().decode(errors="replace")[-4000:]}
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the worker, which ends its command and its run."""
+        if self._worker.poll() is None:
+            self._worker.send_signal(signal.SIGTERM)
+
+    def _unread(self) -> Iterator[Event]:
+        data = os.pread(self._events.fileno(), 1 << 20, self._offset)
+        for line in data.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                return
+            self._offset += len(line)
+            yield json.loads(line)
+
+
+class Local:
+    """The target `local`."""
+
+    name = "local"
+
+    def problems(self, job: Job) -> list[str]:
+        """Check what a local run needs of this machine: a store that can be written, and room."""
+        database = tracking.sqlite_file(job.tracking_uri)
+        if database is None:
+            return []
+        place = next(folder for folder in (database, *database.parents) if folder.exists())
+        if not os.access(place, os.W_OK):
+            return [f"{place} cannot be written: the tracking store {database} needs it"]
+        return []
+
+    def start(self, job: Job) -> LocalRun:
+        """Start a worker in a session of its own, so that no signal of this terminal reaches it."""
+        events, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - they live as long as the run
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "dlops.worker"],
+            stdin=subprocess.PIPE,
+            stdout=_appending(events),
+            stderr=errors,
+            cwd=Path.home() if not Path.cwd().exists() else None,
+            start_new_session=True,
+        )
+        assert worker.stdin is not None
+        worker.stdin.write(job.to_json().encode())
+        worker.stdin.close()
+        return LocalRun(worker, events, errors)
+
+
+def _appending(file: IO[bytes]) -> IO[bytes]:
+    """Make every write to a file go to its end; reading is done by offset and does not disturb it."""
+    import fcntl
+
+    flags = fcntl.fcntl(file.fileno(), fcntl.F_GETFL)
+    fcntl.fcntl(file.fileno(), fcntl.F_SETFL, flags | os.O_APPEND)
+    return file

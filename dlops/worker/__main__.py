@@ -1,0 +1,15 @@
+"""Run the job that stands on standard input, and tell of it on standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from dlops.worker.events import Events
+from dlops.worker.job import Job
+from dlops.worker.supervisor import Supervisor
+
+if __name__ == "__main__":
+    Supervisor(Job.from_json(sys.stdin.read()), Events(sys.stdout.fileno())).run()
+    sys.stdout.flush()
+    os._exit(0)  # nothing is left to do, and the threads of a tracking client take their time to end

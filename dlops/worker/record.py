@@ -1,0 +1,181 @@
+"""The record of one run in the tracking store: kept beside the work, never in its way."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from dlops.worker import processes, tracking
+from dlops.worker.ending import Ending
+from dlops.worker.events import Events
+from dlops.worker.job import Job
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+HEARTBEAT = 10.0
+"""Seconds between two heartbeats."""
+_FIRST_PIECES, _LATER_PIECES = 2.0, 10.0
+"""Seconds between two pieces of log: short at first, when people watch; a store holds no million files."""
+_PATIENCE = 120.0
+_LONGEST_PARAM, _LONGEST_TAG = 6000, 8000
+
+
+class Record:
+    """One run and what is written to it. `start` begins a thread that keeps the record; `finish` ends it."""
+
+    def __init__(self, client: MlflowClient, job: Job, events: Events) -> None:
+        self._client, self._job, self._events = client, job, events
+        self.experiment_id = tracking.experiment(client, job.experiment)
+        run = tracking.patiently(self._create, seconds=10)
+        self.run_id: str = run.info.run_id
+        self.artifact_uri: str = run.info.artifact_uri
+        self.stop_asked = threading.Event()
+        """Set when someone, anywhere, asked for the run's end with the tag `dlops.cancel`."""
+        self.progress: dict[str, Any] = {}
+        self._begun = time.monotonic()
+        self._unwritten = bytearray()
+        self._lock = threading.Lock()
+        self._pieces = 0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def start(self) -> None:
+        """Begin to keep the record: inputs first, then log pieces and heartbeats until `finish`."""
+        self._thread.start()
+
+    def write(self, output: bytes) -> None:
+        """Take what the command printed; it reaches the store with the next piece."""
+        with self._lock:
+            self._unwritten += output
+
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag of the run.
+
+        Raises:
+            Unreachable: the store did not answer.
+        """
+        tracking.patiently(lambda: self._client.set_tag(self.run_id, name, value[:_LONGEST_TAG]), seconds=5)
+
+    def finish(self, ending: Ending) -> dict[str, Any]:
+        """Write what is left, end the run, and give what it holds: params, metrics, outputs, gate.
+
+        Raises:
+            Unreachable: the store did not answer for two minutes; the next launch closes the run.
+        """
+        self._ending.set()
+        self._thread.join()
+        self._write_piece(patience=_PATIENCE)
+        tags = {"dlops.exit_code": str(ending.exit_code), "dlops.error": ending.error}
+        tracking.patiently(lambda: self._end(ending.status, {k: v for k, v in tags.items() if v}), seconds=_PATIENCE)
+        run = tracking.patiently(lambda: self._client.get_run(self.run_id), seconds=_PATIENCE)
+        return summary(run)
+
+    def _create(self) -> Any:
+        now = int(time.time() * 1000)
+        tags = {
+            **self._job.tags,
+            "mlflow.user": _user(),
+            "mlflow.source.type": "PROJECT",
+            "mlflow.project.entryPoint": self._job.entry_point,
+            "dlops.step": self._job.step,
+            "dlops.target": self._job.target,
+            "dlops.worker": json.dumps(processes.identity(os.getpid())),
+            "dlops.heartbeat": str(now // 1000),
+        }
+        name = self._job.run_name or f"{self._job.step}-{time.strftime('%m%d-%H%M%S')}"
+        tags = {key: value[:_LONGEST_TAG] for key, value in tags.items() if value}
+        return self._client.create_run(self.experiment_id, start_time=now, tags=tags, run_name=name)
+
+    def log_params(self) -> None:
+        """Log the parameters, before the command can log any of its own.
+
+        Raises:
+            Unreachable: the store did not answer.
+        """
+        from mlflow.entities import Param
+
+        params = [Param(name, _fitting(value)) for name, value in self._job.params.items()]
+        if params:
+            tracking.patiently(lambda: self._client.log_batch(self.run_id, params=params), seconds=10)
+
+    def _keep(self) -> None:
+        self._tried("the run's inputs could not be kept", self._log_inputs)
+        next_beat = time.monotonic() + HEARTBEAT / 2
+        next_piece = time.monotonic() + _FIRST_PIECES
+        while not self._ending.wait(max(0.0, min(next_beat, next_piece) - time.monotonic())):
+            if time.monotonic() >= next_piece:
+                self._tried("log pieces wait for the tracking store", self._write_piece)
+                young = time.monotonic() - self._begun < 60
+                next_piece = time.monotonic() + (_FIRST_PIECES if young else _LATER_PIECES)
+            if time.monotonic() >= next_beat:
+                self._tried("the heartbeat was missed", self._beat)
+                next_beat = time.monotonic() + HEARTBEAT / 2
+
+    def _log_inputs(self) -> None:
+        long = {f"params/{name}.txt": value for name, value in self._job.params.items() if len(value) > _LONGEST_PARAM}
+        for name, text in {**self._job.artifacts, **long}.items():
+            self._client.log_text(self.run_id, text, name)
+
+    def _beat(self) -> None:
+        self._client.set_tag(self.run_id, "dlops.heartbeat", str(int(time.time())))
+        if self.progress:
+            self._client.set_tag(self.run_id, "dlops.progress", json.dumps(self.progress)[:_LONGEST_TAG])
+        if "dlops.cancel" in self._client.get_run(self.run_id).data.tags:
+            self.stop_asked.set()
+
+    def _write_piece(self, patience: float = 5.0) -> None:
+        with self._lock:
+            piece = bytes(self._unwritten)
+        if not piece:
+            return
+        name = f"logs/1/{self._pieces + 1:06d}.log"
+        text = piece.decode(errors="replace")
+        tracking.patiently(lambda: self._client.log_text(self.run_id, text, name), seconds=patience)
+        self._pieces += 1
+        with self._lock:
+            del self._unwritten[: len(piece)]
+
+    def _end(self, status: str, tags: dict[str, str]) -> None:
+        for name, value in tags.items():
+            self._client.set_tag(self.run_id, name, value[:_LONGEST_TAG])
+        self._client.set_terminated(self.run_id, status)
+
+    def _tried(self, complaint: str, write: Any) -> None:
+        """Write; a store that is away for a while is said and tried again later, the work goes on."""
+        try:
+            write()
+        except Exception as error:  # whatever a client, a driver or a network raises
+            self._events.emit("warning", text=f"{complaint}: {error}")
+
+
+def summary(run: Any) -> dict[str, Any]:
+    """Give what a run holds: `params`, `metrics` (the last values), `outputs`, and what a gate said."""
+    tags = run.data.tags
+    prefix = "dlops.output."
+    outputs = {name.removeprefix(prefix): value for name, value in tags.items() if name.startswith(prefix)}
+    return {
+        "params": dict(sorted(run.data.params.items())),
+        "metrics": dict(sorted(run.data.metrics.items())),
+        "outputs": dict(sorted(outputs.items())),
+        "gate": tags.get("dlops.gate", ""),
+    }
+
+
+def _fitting(value: str) -> str:
+    """Keep a value that the store would cut as an artifact, and name it by its digest."""
+    if len(value) <= _LONGEST_PARAM:
+        return value
+    return f"sha256:{hashlib.sha256(value.encode()).hexdigest()} (whole in artifact params/)"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except OSError:  # no entry for this user, as in many containers
+        return str(os.getuid())

@@ -1,0 +1,173 @@
+"""The supervisor: starts one command, watches it, and ends its run truthfully whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from dlops.worker import masking, processes, tracking
+from dlops.worker.ending import Ending, ending
+from dlops.worker.events import Events
+from dlops.worker.job import Job
+from dlops.worker.reaper import close_dead_runs
+from dlops.worker.record import Record
+
+_TAIL = 65536
+"""Bytes of output kept for the command's own last error."""
+
+
+class Supervisor:
+    """One job from its run's creation to its end."""
+
+    def __init__(self, job: Job, events: Events) -> None:
+        self._job, self._events = job, events
+        self._asked = 0
+        self._tail = b""
+        self._stream = masking.Stream(job.secrets)
+
+    def run(self) -> None:
+        """Run the job; what there is to say is said in events."""
+        signal.signal(signal.SIGTERM, self._ask_to_end)
+        signal.signal(signal.SIGINT, self._ask_to_end)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        began = time.monotonic()
+        try:
+            client = tracking.connect(self._job.tracking_uri, self._job.lock_folder)
+            record = Record(client, self._job, self._events)
+        except tracking.Unreachable as error:
+            hint = "Check --tracking-uri (or MLFLOW_TRACKING_URI); nothing was started."
+            self._events.emit("failed", kind="unreachable", message=str(error), hint=hint)
+            return
+        try:
+            end = self._recorded(client, record)
+        except Exception as error:  # a fault of ours or of the machine: the run must say so, not stay open
+            end = Ending("FAILED", 1, f"The worker failed: {type(error).__name__}: {error}")
+        self._finish(record, end, began)
+
+    def _recorded(self, client: Any, record: Record) -> Ending:
+        record.log_params()
+        self._events.emit("started", run_id=record.run_id, experiment_id=record.experiment_id)
+        with tempfile.TemporaryDirectory(prefix="dlops-") as scratch:
+            record.start()
+            command = self._with_downloads(scratch)
+            if self._asked:
+                return ending(0, "", stopped="ended before its command started")
+            child = self._start(command, record, Path(scratch))
+            try:
+                close_dead_runs(client, [record.experiment_id])
+                stopped = self._watch(child, record, Path(scratch) / "progress.json")
+            finally:
+                processes.end(record.run_id, group=child.pid, grace=2.0 if child.poll() is not None else 0.0)
+        return ending(child.wait(), self._tail.decode(errors="replace"), stopped=stopped)
+
+    def _start(self, command: str, record: Record, scratch: Path) -> subprocess.Popen[bytes]:
+        environment = {name: value for name, value in os.environ.items() if name not in self._job.unset}
+        environment.pop("MLFLOW_EXPERIMENT_NAME", None)
+        environment.update(
+            PATH=os.pathsep.join([*self._job.path, environment.get("PATH", os.defpath)]),
+            PYTHONUNBUFFERED="1",
+            MLFLOW_TRACKING_URI=self._job.tracking_uri,
+            MLFLOW_EXPERIMENT_ID=record.experiment_id,
+            MLFLOW_RUN_ID=record.run_id,
+            DLOPS_PROGRESS=str(scratch / "progress.json"),
+        )
+        environment[processes.MARK] = record.run_id
+        return subprocess.Popen(
+            [shutil.which("bash") or "/bin/sh", "-c", command],
+            cwd=self._job.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def _watch(self, child: subprocess.Popen[bytes], record: Record, progress: Path) -> str:
+        """Pass on output and progress until the command is over; give who asked it to end, if anyone did."""
+        assert child.stdout is not None
+        stopped, kill_at, seen = "", 0.0, 0
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            while True:
+                readable = bool(selector.select(0.1 if selector.get_map() else 0.0))
+                if readable and not self._read(child.stdout.fileno(), record):
+                    selector.unregister(child.stdout)
+                seen = self._pass_on_progress(progress, record, seen)
+                if not readable and child.poll() is not None:
+                    break
+                if not selector.get_map():
+                    _wait(child, 0.1)
+                if not stopped and (self._asked or record.stop_asked.is_set()):
+                    stopped = "ended by a signal" if self._asked else "cancelled"
+                    processes.signal_all(record.run_id, child.pid, signal.SIGTERM)
+                    kill_at = time.monotonic() + self._job.grace
+                if stopped and (time.monotonic() > kill_at or self._asked > 1):
+                    processes.signal_all(record.run_id, child.pid, signal.SIGKILL)
+        self._print(self._stream.rest(), record)
+        return stopped
+
+    def _read(self, descriptor: int, record: Record) -> bool:
+        data = os.read(descriptor, 65536)
+        self._print(self._stream.feed(data), record)
+        return bool(data)
+
+    def _print(self, output: bytes, record: Record) -> None:
+        if output:
+            self._tail = (self._tail + output)[-_TAIL:]
+            record.write(output)
+            self._events.emit("output", text=output.decode(errors="replace"))
+
+    def _pass_on_progress(self, file: Path, record: Record, seen: int) -> int:
+        """Read the step's progress when it has changed; the step writes it beside and renames it."""
+        try:
+            changed = file.stat().st_mtime_ns
+            if changed == seen:
+                return seen
+            progress = json.loads(file.read_text())
+        except (OSError, ValueError):
+            return seen
+        record.progress = progress
+        self._events.emit("progress", **progress)
+        return changed
+
+    def _with_downloads(self, scratch: str) -> str:
+        """Fetch what the command needs as local files, and put their places into it."""
+        command = self._job.command
+        for number, (placeholder, uri) in enumerate(self._job.downloads.items()):
+            from mlflow.artifacts import download_artifacts
+
+            folder = Path(scratch) / f"param_{number}"
+            folder.mkdir()
+            local = download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self._job.tracking_uri)
+            command = command.replace(placeholder, shlex.quote(str(local)))
+        return command
+
+    def _finish(self, record: Record, end: Ending, began: float) -> None:
+        """End the run; in its end it says what the store holds, or that the store could not be told."""
+        duration = round(time.monotonic() - began, 3)
+        said = {"status": end.status, "exit_code": end.exit_code, "error": end.error, "duration_s": duration}
+        try:
+            said |= record.finish(end)
+        except tracking.Unreachable as error:
+            said |= {"unreachable": f"The run's end could not be recorded: {error}"}
+        self._events.emit("ended", **said)
+
+    def _ask_to_end(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked += 1
+
+
+def _wait(child: subprocess.Popen[bytes], seconds: float) -> None:
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return

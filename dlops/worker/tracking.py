@@ -1,0 +1,149 @@
+"""A tracking client that is quick to import, safe to open many times at once, and patient."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import hashlib
+import importlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dlops.worker import masking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Result = TypeVar("Result")
+
+_NOT_IN_SKINNY = ("pandas", "numpy", "scipy", "pyarrow", "sklearn", "matplotlib", "IPython")
+"""What `mlflow` imports when it is there and does without in `mlflow-skinny`: a third of its import time."""
+
+_FINAL = frozenset(
+    {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED"}
+)
+
+
+class Unreachable(Exception):
+    """The tracking store did not answer, or refused."""
+
+
+def connect(uri: str, lock_folder: str = "") -> MlflowClient:
+    """Open a tracking store; a local database is initialised once, under a lock, however many come at once.
+
+    MLflow gives a local store the artifact folder `./mlruns`: this process moves to the database's folder first,
+    so that the artifacts always lie beside it.
+
+    Raises:
+        Unreachable: the store cannot be opened.
+    """
+    try:
+        with _no_collection():
+            client_class = _mlflow_client()
+            if database := sqlite_file(uri):
+                database.parent.mkdir(parents=True, exist_ok=True)
+                os.chdir(database.parent)
+                with _locked(lock_folder, uri):
+                    return client_class(uri)
+            return client_class(uri)
+    except Exception as error:
+        raise Unreachable(f"{masking.url(uri)} cannot be opened: {_first_line(error)}") from error
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Give the database file of a `sqlite:///` URI, absolute."""
+    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+
+
+def experiment(client: MlflowClient, name: str) -> str:
+    """Give the id of an experiment, made when it is not there; two that make it at once get the same one.
+
+    Raises:
+        Unreachable: the store does not answer, or the experiment was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    def find_or_make() -> str:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(client.create_experiment(name))
+            except MlflowException as error:
+                found = client.get_experiment_by_name(name)
+                if found is None:
+                    raise error from None
+        if found.lifecycle_stage != "active":
+            raise Unreachable(f"The experiment {name!r} was deleted. Restore it, or name another: --experiment NAME.")
+        return str(found.experiment_id)
+
+    return patiently(find_or_make, seconds=10)
+
+
+def patiently(call: Callable[[], Result], *, seconds: float) -> Result:
+    """Call until it answers, with growing pauses, for `seconds` at most; what no repeat can mend ends at once.
+
+    Raises:
+        Unreachable: it never answered, or refused.
+    """
+    deadline, pause = time.monotonic() + seconds, 0.2
+    while True:
+        try:
+            return call()
+        except Unreachable:
+            raise
+        except Exception as error:  # clients, drivers and networks have no exception in common
+            if getattr(error, "error_code", "") in _FINAL or time.monotonic() + pause > deadline:
+                raise Unreachable(_first_line(error)) from error
+        time.sleep(pause)
+        pause = min(pause * 2, 5.0)
+
+
+def _mlflow_client() -> Any:
+    """Import MLflow the way its own skinny package installs it: without the data-frame stack."""
+    if "mlflow" not in sys.modules:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        left_out = [name for name in _NOT_IN_SKINNY if name not in sys.modules]
+        sys.modules.update(dict.fromkeys(left_out))  # type: ignore[arg-type]  # None: "not installed"
+        try:
+            importlib.import_module("mlflow")
+        finally:
+            for name in left_out:
+                del sys.modules[name]
+    from mlflow import MlflowClient
+
+    return MlflowClient
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector out of two thousand imports, where it finds nothing and takes a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _locked(folder: str, uri: str) -> Iterator[None]:
+    place = Path(folder or tempfile.gettempdir())
+    place.mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    with (place / f"dlops-store-{name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return masking.url(lines[0]) if lines else type(error).__name__
