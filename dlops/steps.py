@@ -13,11 +13,18 @@ class Step:
     summary: str
     outputs: tuple[str, ...]
     """Names of the tags `dlops.output.NAME` that the step answers with."""
+    next: str
+    """What a user types after it; an output's name in braces stands for its value."""
 
 
 STEPS = (
-    Step("ingest", "Turn raw data into a versioned, checked dataset.", ("dataset", "digest")),
-    Step("finetune", "Fine-tune a pretrained model on an ingested dataset.", ("model",)),
+    Step(
+        "ingest",
+        "Turn raw data into a versioned, checked dataset.",
+        ("dataset", "digest"),
+        "dlops finetune dataset={dataset}",
+    ),
+    Step("finetune", "Fine-tune a pretrained model on an ingested dataset.", ("model",), "dlops ui"),
 )
 
 

@@ -71,6 +71,8 @@ def show_outcome(outcome: Outcome, *, as_json: bool = False) -> None:
     out().print(_table(outcome))
     if outcome.error:
         show_error(outcome.error)
+    elif (step := named(outcome.step)) and set(step.outputs) <= set(outcome.outputs):
+        err().print(Text.assemble(("  → ", "cyan"), step.next.format(**outcome.outputs)))
 
 
 def status_text(status: str) -> Text:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlops.config import yaml
+from dlops.config import paths, yaml
 from dlops.config.parameters import Parameter, suggestion
 from dlops.errors import ConfigError, UsageError
 
@@ -65,17 +65,23 @@ def resolve(
         else:
             problems.append(f"{layer}: {name!r} is no parameter of this entry point{_nearest(name, known)}")
 
-    for document in (yaml.load(file) for file in files):
+    for file in files:
+        try:
+            document = yaml.load(file, as_text=True)
+        except ConfigError as error:
+            file_problems.append(f"{error.message} {error.hint}".strip())
+            continue
         for name, value in document.values.items():
             take(name, value, document.where(name), document.path.absolute().parent, file_problems)
     here = Path.cwd()
     prefix = f"DLOPS_{step}_".upper().replace("-", "_")
-    by_variable = {f"{prefix}{name}".upper(): name for name in known}
+    by_variable = {f"{prefix}{name}".upper().replace("-", "_"): name for name in known}
+    by_option = {name.replace("-", "_"): name for name in known}
     for variable in sorted(variable for variable in environ if variable.startswith(prefix)):
         name = by_variable.get(variable, variable.removeprefix(prefix).lower())
         take(name, environ[variable], f"environment {variable}", here, typed_problems)
     for name, value in given.items():
-        take(name, value, "command line", here, typed_problems)
+        take(name if name in known else by_option.get(name, name), value, "command line", here, typed_problems)
 
     settings = []
     for parameter in parameters:
@@ -106,8 +112,9 @@ def _located(parameter: Parameter, text: str, base: Path) -> str:
     """
     if parameter.type not in ("path", "location", "output", "model") or not text or _SCHEME.match(text):
         return text
-    path = (base / Path(text).expanduser()).absolute()
-    exists = path.exists() or path.with_name(path.name.partition("@")[0]).exists()
+    path = paths.absolute(text, base)
+    table = path.name.partition("@")[0]
+    exists = paths.exists(path) or (bool(table) and paths.exists(path.with_name(table)))
     looks_like_path = text.startswith((".", "~", "/")) or ("/" in text and parameter.type != "model")
     if parameter.type == "path" and not exists:
         raise ValueError(f"names no file or folder: {path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ TYPES = (
     *("str", "int", "float", "bool", "list[str]", "list[int]", "list[float]"),
     *("path", "uri", "location", "output", "model"),
 )
-"""Stock MLflow knows `path` (a local path that exists; a URI is fetched) and `uri`; the others it passes on as they are.
+"""Stock MLflow knows `path` (a local path that exists; a URI is fetched) and `uri`; the others it passes on.
 
 `location` is what a step reads: a path, a URI or a word the step knows (`sample`). `output` is a path or URI that it
 writes. `model` is a hub id, `package:NAME`, `models:/…`, `runs:/…` or a folder.
@@ -58,13 +59,18 @@ class Parameter:
                 return ""
             raise ValueError("needs a value")
         if self.type.startswith("list["):
-            return ",".join(self._item(item, self.type[5:-1]) for item in _items(value))
-        text = self._item(value, self.type)
+            return _joined([self._item(item, self.type[5:-1]) for item in _items(value)])
+        return self._item(value, self.type)
+
+    def _item(self, value: object, kind: str) -> str:
+        text = self._of_kind(value, kind)
+        if not text.isprintable():
+            _refuse_what_cannot_travel(text)
         if self.choices and text not in self.choices:
             raise ValueError(f"{text!r} is not one of {', '.join(self.choices)}{suggestion(text, self.choices)}")
         return text
 
-    def _item(self, value: object, kind: str) -> str:
+    def _of_kind(self, value: object, kind: str) -> str:
         if isinstance(value, list | tuple | dict):
             raise ValueError(f"takes one {kind}, not a {'mapping' if isinstance(value, dict) else 'list'}")
         if kind == "bool":
@@ -80,15 +86,15 @@ class Parameter:
 
     def _within(self, number: int | float) -> str:
         if self.minimum is not None and number < self.minimum:
-            raise ValueError(f"must be at least {self.minimum:g}, not {number:g}")
+            raise ValueError(f"must be at least {self.minimum:g}, not {number}")
         if self.maximum is not None and number > self.maximum:
-            raise ValueError(f"must be at most {self.maximum:g}, not {number:g}")
+            raise ValueError(f"must be at most {self.maximum:g}, not {number}")
         return repr(number)
 
     def value(self, text: str) -> Any:
         """Turn canonical text into the Python value of this type; an optional that is empty is `None`."""
         if self.type.startswith("list["):
-            return tuple(_python(item, self.type[5:-1]) for item in text.split(",")) if text else ()
+            return tuple(_python(str(item), self.type[5:-1]) for item in _items(text)) if text else ()
         if text == "" and self.optional:
             return None
         return _python(text, self.type)
@@ -111,14 +117,42 @@ def _items(value: object) -> list[object]:
         return list(value)
     text = str(value).strip()
     if text.startswith("["):
-        try:
-            parsed = yaml.safe_load(text)
-        except yaml.YAMLError:
-            parsed = None
-        if not isinstance(parsed, list):
-            raise ValueError(f"takes a list such as a,b,c or [a, b, c], not {text!r}")
-        return parsed
+        return _flow(text)
     return [item.strip() for item in text.split(",")]
+
+
+def _flow(text: str) -> list[object]:
+    """Read a list as JSON or YAML writes it, each item as it is written: `[1.10, yes]` holds two words."""
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, list) and all(isinstance(item, str) for item in parsed):
+        return parsed
+    try:
+        parsed = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts, lists and mappings only
+    except yaml.YAMLError:
+        parsed = None
+    if not isinstance(parsed, list):
+        raise ValueError(f"takes a list such as a,b,c or [a, b, c], not {text!r}")
+    return parsed
+
+
+def _joined(items: list[str]) -> str:
+    """Write a list with commas; as JSON where an item holds a comma, or would not come back as it is."""
+    if not items:
+        return ""
+    plain = all(item and item == item.strip() and "," not in item for item in items)
+    return ",".join(items) if plain and not items[0].startswith("[") else json.dumps(items, ensure_ascii=False)
+
+
+def _refuse_what_cannot_travel(text: str) -> None:
+    if "\0" in text:
+        raise ValueError("holds a null character, which no command line can carry")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds bytes that are no UTF-8 text") from None
 
 
 def _boolean(value: object) -> str:
@@ -145,7 +179,7 @@ def _number(text: str) -> int | float:
         raise ValueError(f"takes a number, not {text!r}") from None
     if not math.isfinite(number):
         raise ValueError(f"takes a finite number, not {text!r}")
-    return int(text) if text.lstrip("+-").isdigit() else number
+    return int(text) if text.lstrip("+-").replace("_", "").isdigit() else number
 
 
 def _python(text: str, kind: str) -> Any:

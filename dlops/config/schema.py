@@ -76,6 +76,7 @@ def parse(settings: type[Settings], arguments: Sequence[str]) -> Settings:
         UsageError: unknown names, wrong types, missing values: all of them at once.
     """
     known = {parameter.name: parameter for parameter in parameters(settings)}
+    hints = typing.get_type_hints(settings, include_extras=True)
     given = overrides.parse(arguments)
     problems = [f"{name!r} is unknown{suggestion(name, known)}" for name in given if name not in known]
     values: dict[str, Any] = {}
@@ -85,7 +86,8 @@ def parse(settings: type[Settings], arguments: Sequence[str]) -> Settings:
             problems.append(f"{name!r} needs a value: {name}=…")
             continue
         try:
-            values[name] = parameter.value(parameter.canonical(text))
+            value = parameter.value(parameter.canonical(text))
+            values[name] = "" if value is None and not _unwrap(hints[name])[2] else value
         except ValueError as error:
             problems.append(f"{name!r} {error}")
     if problems:

@@ -14,7 +14,22 @@ from dlops.errors import ConfigError
 
 
 class _Loader(yaml.SafeLoader):
-    pass
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Take keys as they are written: a parameter may be called `on`."""
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
+
+
+class _TextLoader(_Loader):
+    """Reads values as they are written too, all but null: `1.10` and `yes` are what the command line would take."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's
+        first: [(tag, regexp) for tag, regexp in resolvers if tag.endswith((":null", ":merge"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 # YAML 1.1 wants a dot and a sign in an exponent, so that PyYAML reads `2e-5` as text; YAML 1.2 does not.
@@ -36,20 +51,22 @@ class Document:
         return f"{self.path}:{self.lines[key]}" if key in self.lines else str(self.path)
 
 
-def load(path: Path, *, shown_as: Path | None = None) -> Document:
+def load(path: Path, *, shown_as: Path | None = None, as_text: bool = False) -> Document:
     """Read a mapping from a YAML file; an empty file is an empty mapping.
+
+    With `as_text`, what YAML would make a number, a date or true or false stays the text that is written.
 
     Raises:
         ConfigError: the file cannot be read, is not YAML, is no mapping, or gives a key twice.
     """
     shown = shown_as or path
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
+        loader = (_TextLoader if as_text else _Loader)(path.read_text(encoding="utf-8"))
         loader.name = str(shown)
         node = loader.get_single_node()
         if node is None:
             return Document(shown)
-        _refuse_repeated_keys(node, shown)
+        _refuse_repeated_keys(node, shown, set())
         values = loader.construct_document(node)
     except OSError as error:
         raise ConfigError(f"{shown} cannot be read: {error.strerror}.") from error
@@ -60,23 +77,28 @@ def load(path: Path, *, shown_as: Path | None = None) -> Document:
         line = f":{mark.line + 1}" if mark else ""
         what = getattr(error, "problem", None) or str(error)
         raise ConfigError(f"{shown}{line} is not valid YAML: {what}.") from error
+    except (ValueError, RecursionError) as error:  # a 31st of February; a thousand brackets
+        raise ConfigError(f"{shown} is not valid YAML: {error}.") from error
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{shown} must hold KEY: VALUE lines, not a {type(values).__name__}.")
     lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
     return Document(shown, {str(key): value for key, value in values.items()}, lines)
 
 
-def _refuse_repeated_keys(node: yaml.Node, path: Path) -> None:
+def _refuse_repeated_keys(node: yaml.Node, path: Path, visited: set[int]) -> None:
     """Refuse what PyYAML swallows: of a key given twice it keeps the last and says nothing."""
+    if id(node) in visited:  # an alias; of itself even
+        return
+    visited.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
-                raise ConfigError(f"{path}:{line}: {key.value!r} is given twice, first on line {seen[key.value]}.")
             if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise ConfigError(f"{path}:{line}: {key.value!r} is given twice, first on line {seen[key.value]}.")
                 seen[key.value] = line
-            _refuse_repeated_keys(value, path)
+            _refuse_repeated_keys(value, path, visited)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_repeated_keys(item, path)
+            _refuse_repeated_keys(item, path, visited)

@@ -39,12 +39,12 @@ def examine(uri: str, tracking_uri: str) -> Iterator[Finding]:
         "Python", "ok" if (3, 11) <= sys.version_info < (3, 14) else "problem", f"{version} at {sys.executable}"
     )
     yield from map(_package, _PACKAGES)
-    yield _tool("git", "commits are not recorded without it")
-    yield _tool("uv", "--env uv needs it")
+    yield _tool("git", "commits are not recorded without it", shutil.which("git"))
+    yield _tool("uv", "--env uv needs it", environment.uv_program())
     yield _processor()
     yield _disk(folders.data())
-    yield _explained("tracking store", lambda: _store(tracking_uri))
     yield _explained("project", lambda: _project(uri))
+    yield _explained("tracking store", lambda: _store(tracking_uri))  # last: it moves to the store's folder
 
 
 def _package(name: str) -> Finding:
@@ -54,8 +54,7 @@ def _package(name: str) -> Finding:
         return Finding(name, "problem", f"is not installed: pip install {name}")
 
 
-def _tool(name: str, without: str) -> Finding:
-    place = shutil.which(name)
+def _tool(name: str, without: str, place: str | None) -> Finding:
     return Finding(name, "ok", place) if place else Finding(name, "note", f"is not on PATH: {without}")
 
 

@@ -49,7 +49,7 @@ def problems(kind: str, file: Path | None) -> list[str]:
     if kind == "local":
         return []
     found = []
-    if shutil.which("uv") is None:
+    if uv_program() is None:
         found.append("--env uv needs uv, which is not on PATH: `pip install uv`, or use --env local")
     if file is None:
         found.append("--env uv needs a conda.yaml or python_env.yaml in the project; there is none")
@@ -160,9 +160,14 @@ def _built(wanted: Requirements, lock: str) -> Path:
     return place
 
 
+def uv_program() -> str | None:
+    """Find uv on PATH, or beside this interpreter, where `pip install uv` puts it."""
+    return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+
+
 def _uv(wanted: Requirements, *arguments: str, given: str = "") -> str:
     environment = {**os.environ, "VIRTUAL_ENV": ""}
-    command = ["uv", *arguments]
+    command = [uv_program() or "uv", *arguments]
     answer = subprocess.run(
         command, cwd=wanted.file.parent, input=given, env=environment, capture_output=True, text=True, check=False
     )

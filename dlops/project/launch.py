@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from dlops.errors import ConfigError, DlopsError, StepFailed, UnreachableError, UsageError
+from dlops.errors import ConfigError, DlopsError, Interrupted, StepFailed, UnreachableError, UsageError
 from dlops.project import environment, plan, preflight, runs
 from dlops.project.environment import Environment
 from dlops.project.outcome import Outcome, error_of
@@ -46,10 +46,13 @@ def _follow(planned: Plan, launched: Launched, show: Show, detach: bool) -> Outc
         "tracking_uri": planned.tracking_uri,
         "params": planned.shown_values,
     }
+    interrupted = False
     while True:
         try:
             for event in launched.events():
                 show(event)
+                if interrupted and event["event"] == "lost" and "run_id" not in facts:
+                    raise Interrupted(f"{planned.step} was ended before its run began.")
                 if event["event"] == "started":
                     facts |= {"run_id": event["run_id"], "experiment_id": event["experiment_id"]}
                     if detach:
@@ -59,6 +62,7 @@ def _follow(planned: Plan, launched: Launched, show: Show, detach: bool) -> Outc
         except KeyboardInterrupt:
             launched.terminate()
             show({"event": "interrupted"})
+            interrupted = True
 
 
 def _outcome(event: Event, facts: dict[str, Any], planned: Plan) -> Outcome | None:

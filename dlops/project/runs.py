@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -99,7 +100,8 @@ class Runs:
             raise UsageError(f"Run {found.run_id} was not launched by dlops, which cannot end it.")
         self._asked(lambda: self._client.set_tag(found.run_id, "dlops.cancel", str(int(time.time()))))
         if processes.alive(worker):
-            os.kill(int(worker["pid"]), signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it ends meanwhile, or reads the tag
+                os.kill(int(worker["pid"]), signal.SIGTERM)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             now = self.one(found.run_id)
@@ -143,7 +145,7 @@ class Runs:
             if len(run_id) == 32:
                 return self._client.get_run(run_id)
         except MlflowException as error:
-            if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
+            if getattr(error, "error_code", "") not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise UnreachableError(f"The tracking store did not answer: {error}") from error
         experiments = [experiment.experiment_id for experiment in self._asked(self._client.search_experiments)]
         fitting = [run for run in self._search(experiments, 1000) if run.info.run_id.startswith(run_id)]
@@ -169,7 +171,8 @@ class Runs:
 
     def _text(self, run_id: str, name: str) -> str:
         with tempfile.TemporaryDirectory(prefix="dlops-") as folder:
-            return Path(self._asked(lambda: self._client.download_artifacts(run_id, name, folder))).read_text()
+            file = Path(self._asked(lambda: self._client.download_artifacts(run_id, name, folder)))
+            return file.read_bytes().decode(errors="replace")  # as it was printed: \r and \r\n stay
 
     def _asked(self, call: Any) -> Any:
         try:
@@ -187,7 +190,8 @@ def _described(run: Any) -> Run:
     tags, info, now = run.data.tags, run.info, time.time()
     open_run = info.status == "RUNNING"
     ended = now if open_run or not info.end_time else info.end_time / 1000
-    beat = tags.get("dlops.heartbeat", "")
+    beat = _read(tags.get("dlops.heartbeat", ""))
+    progress = _read(tags.get("dlops.progress", ""))
     held = summary(run)
     return Run(
         run_id=info.run_id,
@@ -197,10 +201,18 @@ def _described(run: Any) -> Run:
         target=tags.get("dlops.target", ""),
         started=info.start_time / 1000,
         duration_s=round(ended - info.start_time / 1000, 1),
-        heartbeat_s=round(now - float(beat), 1) if open_run and beat else None,
-        progress=json.loads(tags["dlops.progress"]) if open_run and "dlops.progress" in tags else {},
+        heartbeat_s=round(now - beat, 1) if open_run and isinstance(beat, int | float) else None,
+        progress=progress if open_run and isinstance(progress, dict) else {},
         error=tags.get("dlops.error", ""),
         params=held["params"],
         metrics=held["metrics"],
         outputs=held["outputs"],
     )
+
+
+def _read(tag: str) -> Any:
+    """Read a tag's JSON; one that was cut, or that somebody else wrote, says nothing."""
+    try:
+        return json.loads(tag)
+    except ValueError:
+        return None

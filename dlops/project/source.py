@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlops.config import paths
 from dlops.errors import UsageError
 from dlops.worker import masking
 
 _REMOTE = ("://", "git@")
+_DIFF = ("diff", "HEAD", "--binary", "--relative", "--no-color", "--no-ext-diff", "--no-textconv", "--submodule=short")
+"""A patch that `git apply` takes, whatever the user's own settings make of `git diff`."""
+_OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
+"""Variables that a Git hook sets, and that would lead away from the folder."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ def folder(uri: str) -> Source:
     Raises:
         UsageError: there is no such folder.
     """
-    path = Path(uri).expanduser().absolute()
+    path = paths.absolute(uri)
     if any(mark in uri for mark in _REMOTE) and not path.exists():
         raise UsageError(
             f"{masking.url(uri)} is no folder.",
@@ -46,7 +52,7 @@ def folder(uri: str) -> Source:
 
 def at_its_commit(source: Source) -> Source:
     """Add what Git knows of the folder: commit, whether it is dirty, the patch, and its remote."""
-    status = _git(source.folder, "status", "--porcelain=v2", "--branch", "--", ".")
+    status = _git(source.folder, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".")
     if status is None:
         return source
     header = [line for line in status.splitlines() if line.startswith("# branch.oid ")]
@@ -55,16 +61,18 @@ def at_its_commit(source: Source) -> Source:
         return source
     changes = [line for line in status.splitlines() if not line.startswith("#")]
     tracked = [line for line in changes if not line.startswith("?")]
-    diff = _git(source.folder, "diff", "HEAD", "--binary", "--relative", "--", ".") if tracked else ""
+    diff = _git(source.folder, *_DIFF, "--", ".") if tracked else ""
     remote = (_git(source.folder, "remote", "get-url", "origin") or "").strip()
     return Source(source.folder, commit, bool(changes), diff or "", masking.url(remote))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Ask Git; `None` where it is not installed or the folder is none of its work trees."""
-    command = ["git", "-c", "core.quotePath=false", "-c", "core.fsmonitor=false", *arguments]
+    """Ask Git, which is to write nothing; `None` where it is not installed or the folder is none of its work trees."""
+    own = ("core.quotePath=false", "core.fsmonitor=false", "diff.noprefix=false", "diff.mnemonicPrefix=false")
+    command = ["git", "--no-optional-locks", *(word for setting in own for word in ("-c", setting)), *arguments]
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER}
     try:
-        answer = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+        answer = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
     except OSError:
         return None
     return answer.stdout.decode(errors="replace") if answer.returncode == 0 else None

@@ -14,7 +14,7 @@ from dlops.errors import ConfigError, UsageError
 
 _ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
 _SCRIPTS = {".py": "python", ".sh": "bash"}
-_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}")
+_PLACEHOLDER = re.compile(r"\$\{(?!\{)[^}]*\}|\{\{|\}\}|\{(?P<name>[A-Za-z_][\w\-]*)\}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ def load(folder: Path) -> Project:
     Raises:
         ConfigError: there is none, or what it says cannot be used; with file, line and field, all at once.
     """
-    file = next((entry for entry in sorted(folder.iterdir()) if entry.name.lower() == "mlproject"), None)
+    file = next(
+        (entry for entry in sorted(folder.iterdir()) if entry.name.lower() == "mlproject" and entry.is_file()), None
+    )
     if file is None:
         raise ConfigError(
             f"{folder} has no MLproject file.", hint="Go to a project's folder, or name one with --uri FOLDER."
@@ -95,7 +97,7 @@ def load(folder: Path) -> Project:
 
 
 def _environment(document: yaml.Document, folder: Path, problems: list[str]) -> tuple[Path | None, bool]:
-    stated = [name for name in _ENVIRONMENTS if name in document.values]
+    stated = [name for name in _ENVIRONMENTS if document.values.get(name)]
     if len(stated) > 1:
         problems.append(f"{document.path}: names more than one environment: {', '.join(stated)}")
     for name in stated:
@@ -129,14 +131,17 @@ def _parameter(name: str, body: Any, where: str, problems: list[str]) -> Paramet
         {"type": body} if isinstance(body, str) else _mapping(body, f"{where}: parameter {name!r}", problems)
     )
     default = fields.get("default")
+    kind = known_type(fields.get("type", "str"))
+    if kind == "str" and isinstance(default, list | dict):
+        default = str(default)  # as stock MLflow passes it on
     parameter = Parameter(
         name=name,
-        type=known_type(fields.get("type", "str")),
+        type=kind,
         default="" if default == "" else None,
         description=" ".join(str(fields.get("description") or "").split()),
-        choices=tuple(str(choice) for choice in fields.get("choices") or ()),
-        minimum=fields.get("minimum"),
-        maximum=fields.get("maximum"),
+        choices=_choices(fields, f"{where}: parameter {name!r}", problems),
+        minimum=_limit(fields, "minimum", f"{where}: parameter {name!r}", problems),
+        maximum=_limit(fields, "maximum", f"{where}: parameter {name!r}", problems),
     )
     if default in (None, ""):
         return parameter
@@ -145,6 +150,22 @@ def _parameter(name: str, body: Any, where: str, problems: list[str]) -> Paramet
     except ValueError as error:
         problems.append(f"{where}: parameter {name!r}: its default {error}")
         return parameter
+
+
+def _choices(fields: Mapping[Any, Any], where: str, problems: list[str]) -> tuple[str, ...]:
+    stated = fields.get("choices") or []
+    if not isinstance(stated, list):
+        problems.append(f"{where}: its choices must be a list, not {stated!r}")
+        return ()
+    return tuple(str(choice) for choice in stated)
+
+
+def _limit(fields: Mapping[Any, Any], name: str, where: str, problems: list[str]) -> float | None:
+    stated = fields.get(name)
+    if stated is None or (isinstance(stated, int | float) and not isinstance(stated, bool)):
+        return stated
+    problems.append(f"{where}: its {name} must be a number, not {stated!r}")
+    return None
 
 
 def _mapping(value: Any, where: str, problems: list[str]) -> Mapping[Any, Any]:

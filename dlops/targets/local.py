@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -53,12 +54,13 @@ class LocalRun:
             self._worker.send_signal(signal.SIGTERM)
 
     def _unread(self) -> Iterator[Event]:
-        data = os.pread(self._events.fileno(), 1 << 20, self._offset)
-        for line in data.splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                return
-            self._offset += len(line)
-            yield json.loads(line)
+        """Give the whole lines that are there. One whose reader was interrupted is given again: better than never."""
+        rest = b""
+        while data := os.pread(self._events.fileno(), 1 << 20, self._offset + len(rest)):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+                self._offset += len(line) + 1
 
 
 class Local:
@@ -72,6 +74,9 @@ class Local:
         if database is None:
             return []
         place = next(folder for folder in (database, *database.parents) if folder.exists())
+        if place.is_dir() == (place == database):
+            what = "folder" if place == database else "file"
+            return [f"{place} is a {what}, where the tracking store {database} cannot be"]
         if not os.access(place, os.W_OK):
             return [f"{place} cannot be written: the tracking store {database} needs it"]
         return []
@@ -88,8 +93,8 @@ class Local:
             start_new_session=True,
         )
         assert worker.stdin is not None
-        worker.stdin.write(job.to_json().encode())
-        worker.stdin.close()
+        with contextlib.suppress(BrokenPipeError), worker.stdin:  # a worker that cannot even begin says why in `errors`
+            worker.stdin.write(job.to_json().encode())
         return LocalRun(worker, events, errors)
 
 

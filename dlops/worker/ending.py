@@ -50,6 +50,7 @@ def last_error(output: str) -> str:
 
 
 def _by_signal(number: int, output: str) -> str:
-    name = signal.Signals(number).name
+    known = {known.value: known.name for known in signal.Signals}
+    name = known.get(number, f"signal {number}")
     why = " (often: out of memory)" if name == "SIGKILL" else ""
     return f"{last_error(output)}\nThe command was ended by {name}{why}.".strip()

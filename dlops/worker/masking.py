@@ -11,9 +11,9 @@ _SECRET_NAME = re.compile(
     r"(?i)(^|[_\-.])(passwd|password|passphrase|secret|token|api_?key|access_?key|private_?key|credentials?)($|[_\-.])"
 )
 _NO_SECRET = re.compile(
-    r"(?i)(max|min|num|n|pad|eos|bos|cls|sep|mask|unk|per)[_\-.]tokens?$|tokens?[_\-.](length|count|type|limit)"
+    r"(?i)(max|min|num|n|pad|eos|bos|cls|sep|mask|unk|per)[_\-.]tokens?([_\-.]ids?)?$|tokens?[_\-.](ids|length|count|type|limit)"
 )
-_URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<credentials>[^/\s@'\"]+)@")
+_URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<credentials>[^/\s'\"]+)@")
 _SHORTEST = 6
 """A shorter value masks half of a log (`no`, `1`) and protects nothing."""
 
@@ -50,8 +50,8 @@ def known_secrets(
 
 def text(value: str, secrets: Iterable[str]) -> str:
     """Mask every known secret, and credentials in URLs, in a text."""
-    for secret in secrets:
-        value = value.replace(secret, MASK)
+    if known := _longest_first(secrets):
+        value = re.sub("|".join(map(re.escape, known)), MASK, value)
     return url(value)
 
 
@@ -59,27 +59,37 @@ class Stream:
     """Masks secrets in a stream of bytes, also where a secret is cut in two by a read."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = [secret.encode() for secret in secrets]
+        self._secrets = [secret.encode() for secret in _longest_first(secrets)]
+        self._any = re.compile(b"|".join(map(re.escape, self._secrets)) or rb"(?!)")
+        self._longest = len(self._secrets[0]) if self._secrets else 0
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
         """Give what can be shown by now; the possible beginning of a secret is held back."""
         data = self._held + data
-        for secret in self._secrets:
-            data = data.replace(secret, MASK.encode())
-        held = max((_overlap(data, secret) for secret in self._secrets), default=0)
-        self._held = data[len(data) - held :]
-        return data[: len(data) - held]
+        shown, position = [], 0
+        while True:
+            found, unfinished = self._any.search(data, position), self._unfinished(data, position)
+            if found is None or found.start() >= unfinished:  # a longer secret may begin where a shorter one does
+                break
+            shown += [data[position : found.start()], MASK.encode()]
+            position = found.end()
+        self._held = data[unfinished:]
+        return b"".join([*shown, data[position:unfinished]])
 
     def rest(self) -> bytes:
         """Give what was held back, when nothing more comes."""
         held, self._held = self._held, b""
-        return held
+        return self._any.sub(MASK.encode(), held)
+
+    def _unfinished(self, data: bytes, position: int) -> int:
+        """Give where the end of `data` begins that is the beginning of a secret; the length of `data` if none is."""
+        for start in range(max(position, len(data) - self._longest + 1), len(data)):
+            if any(len(secret) > len(data) - start and secret.startswith(data[start:]) for secret in self._secrets):
+                return start
+        return len(data)
 
 
-def _overlap(data: bytes, secret: bytes) -> int:
-    """Give the length of the longest end of `data` that is a beginning of `secret`."""
-    for length in range(min(len(secret) - 1, len(data)), 0, -1):
-        if data.endswith(secret[:length]):
-            return length
-    return 0
+def _longest_first(secrets: Iterable[str]) -> list[str]:
+    """Order secrets so that one which begins with another is masked whole."""
+    return sorted(filter(None, secrets), key=len, reverse=True)

@@ -19,7 +19,7 @@ _PROC = Path("/proc")
 
 def identity(pid: int) -> dict[str, str]:
     """Describe a process of this machine so that it is never mistaken for a later one with its number."""
-    return {"host": socket.gethostname(), "boot": boot_id(), "pid": str(pid), "started": started(pid)}
+    return {**_place(), "boot": boot_id(), "pid": str(pid), "started": started(pid)}
 
 
 def boot_id() -> str:
@@ -42,12 +42,14 @@ def started(pid: int) -> str:
 
 
 def alive(process: dict[str, str]) -> bool | None:
-    """Say whether the process of an `identity` still runs; `None` when it is another machine's."""
-    if process.get("host") != socket.gethostname():
+    """Say whether the process of an `identity` still runs; `None` when that cannot be told from here."""
+    if any(process.get(name, "") != value for name, value in _place().items()):
         return None
     if process.get("boot") != boot_id():
         return False
     now = started(int(process["pid"]))
+    if not now and _hidden(int(process["pid"])):
+        return None
     return bool(now) and now == process["started"]
 
 
@@ -58,7 +60,12 @@ def members(mark: str, groups: Iterable[int] = ()) -> list[int]:
         wanted = set(groups)
         rows = [line.split() for line in _ask("ps", "-axo", "pid=,pgid=,stat=").splitlines()]
         return [int(pid) for pid, group, state in rows if int(group) in wanted and int(pid) != own and state[0] != "Z"]
-    return [pid for pid in _numbers() if pid != own and _marked(pid, f"{MARK}={mark}".encode()) and started(pid)]
+    wanted_groups, entry = {str(group) for group in groups}, f"{MARK}={mark}".encode()
+    return [
+        pid
+        for pid in _numbers()
+        if pid != own and (_marked(pid, entry) or _group(pid) in wanted_groups) and started(pid)
+    ]
 
 
 def end(mark: str, *, group: int, grace: float) -> None:
@@ -83,6 +90,31 @@ def signal_all(mark: str, group: int, number: signal.Signals) -> None:
 
 def _numbers() -> list[int]:
     return [int(entry) for entry in os.listdir(_PROC) if entry.isdigit()]  # noqa: PTH208 - half the time of iterdir
+
+
+def _place() -> dict[str, str]:
+    """Name the machine, and the space in which its numbers of processes count: each container has its own."""
+    try:
+        space = str((_PROC / "self/ns/pid").readlink())
+    except OSError:
+        space = ""
+    return {"host": socket.gethostname(), "space": space}
+
+
+def _hidden(pid: int) -> bool:
+    """Say whether a process that is not to be seen is there all the same: another user's, under `hidepid`."""
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
+
+
+def _group(pid: int) -> str:
+    try:
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[2]
+    except OSError:  # gone meanwhile
+        return ""
 
 
 def _marked(pid: int, entry: bytes) -> bool:

@@ -34,8 +34,9 @@ def close_if_dead(client: MlflowClient, run: Any) -> bool:
 
 
 def identity(run: Any) -> dict[str, str] | None:
-    """Read which process keeps a run: `host`, `boot`, `pid`, `started`; `None` for a run that is not ours."""
+    """Read which process keeps a run: a `processes.identity`; `None` for a run that is not ours."""
     try:
-        return {str(key): str(value) for key, value in json.loads(run.data.tags["dlops.worker"]).items()}
+        worker = {str(key): str(value) for key, value in json.loads(run.data.tags["dlops.worker"]).items()}
     except (KeyError, ValueError, AttributeError):
         return None
+    return worker if {"host", "boot", "pid", "started"} <= worker.keys() and worker["pid"].isdecimal() else None

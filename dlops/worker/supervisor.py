@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import selectors
@@ -23,7 +24,10 @@ from dlops.worker.reaper import close_dead_runs
 from dlops.worker.record import Record
 
 _TAIL = 65536
-"""Bytes of output kept for the command's own last error."""
+"""Characters of output kept for the command's own last error."""
+_DRAIN = 1.0
+"""Seconds for which the output of a command that is over is still read, when something it left behind goes on."""
+_PROGRESS = ("done", "total", "unit", "text")
 
 
 class Supervisor:
@@ -32,8 +36,9 @@ class Supervisor:
     def __init__(self, job: Job, events: Events) -> None:
         self._job, self._events = job, events
         self._asked = 0
-        self._tail = b""
+        self._tail = ""
         self._stream = masking.Stream(job.secrets)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def run(self) -> None:
         """Run the job; what there is to say is said in events."""
@@ -68,7 +73,7 @@ class Supervisor:
                 stopped = self._watch(child, record, Path(scratch) / "progress.json")
             finally:
                 processes.end(record.run_id, group=child.pid, grace=2.0 if child.poll() is not None else 0.0)
-        return ending(child.wait(), self._tail.decode(errors="replace"), stopped=stopped)
+        return ending(child.wait(), self._tail, stopped=stopped)
 
     def _start(self, command: str, record: Record, scratch: Path) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if name not in self._job.unset}
@@ -95,7 +100,7 @@ class Supervisor:
     def _watch(self, child: subprocess.Popen[bytes], record: Record, progress: Path) -> str:
         """Pass on output and progress until the command is over; give who asked it to end, if anyone did."""
         assert child.stdout is not None
-        stopped, kill_at, seen = "", 0.0, 0
+        stopped, kill_at, seen, over_since = "", 0.0, 0, 0.0
         with selectors.DefaultSelector() as selector:
             selector.register(child.stdout, selectors.EVENT_READ)
             while True:
@@ -103,8 +108,10 @@ class Supervisor:
                 if readable and not self._read(child.stdout.fileno(), record):
                     selector.unregister(child.stdout)
                 seen = self._pass_on_progress(progress, record, seen)
-                if not readable and child.poll() is not None:
-                    break
+                if child.poll() is not None:
+                    over_since = over_since or time.monotonic()
+                    if not readable or time.monotonic() > over_since + _DRAIN:
+                        break
                 if not selector.get_map():
                     _wait(child, 0.1)
                 if not stopped and (self._asked or record.stop_asked.is_set()):
@@ -113,7 +120,7 @@ class Supervisor:
                     kill_at = time.monotonic() + self._job.grace
                 if stopped and (time.monotonic() > kill_at or self._asked > 1):
                     processes.signal_all(record.run_id, child.pid, signal.SIGKILL)
-        self._print(self._stream.rest(), record)
+        self._print(self._stream.rest(), record, last=True)
         return stopped
 
     def _read(self, descriptor: int, record: Record) -> bool:
@@ -121,11 +128,12 @@ class Supervisor:
         self._print(self._stream.feed(data), record)
         return bool(data)
 
-    def _print(self, output: bytes, record: Record) -> None:
-        if output:
-            self._tail = (self._tail + output)[-_TAIL:]
-            record.write(output)
-            self._events.emit("output", text=output.decode(errors="replace"))
+    def _print(self, output: bytes, record: Record, *, last: bool = False) -> None:
+        """Tell and keep output in whole characters, wherever a read has cut it."""
+        if text := self._decoder.decode(output, final=last):
+            self._tail = (self._tail + text)[-_TAIL:]
+            record.write(text.encode())
+            self._events.emit("output", text=text)
 
     def _pass_on_progress(self, file: Path, record: Record, seen: int) -> int:
         """Read the step's progress when it has changed; the step writes it beside and renames it."""
@@ -133,9 +141,10 @@ class Supervisor:
             changed = file.stat().st_mtime_ns
             if changed == seen:
                 return seen
-            progress = json.loads(file.read_text())
+            said = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return seen
+        progress = {name: said[name] for name in _PROGRESS if name in said} if isinstance(said, dict) else {}
         record.progress = progress
         self._events.emit("progress", **progress)
         return changed

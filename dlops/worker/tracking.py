@@ -52,13 +52,19 @@ def connect(uri: str, lock_folder: str = "") -> MlflowClient:
                 with _locked(lock_folder, uri):
                     return client_class(uri)
             return client_class(uri)
+    except ModuleNotFoundError as error:
+        raise Unreachable(
+            f"{masking.url(uri)} needs a driver that is not installed: pip install {error.name}"
+        ) from error
     except Exception as error:
         raise Unreachable(f"{masking.url(uri)} cannot be opened: {_first_line(error)}") from error
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """Give the database file of a `sqlite:///` URI, absolute."""
-    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+    """Give the database file of a `sqlite:///` URI, absolute; what follows a `?` is for the driver."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute()
 
 
 def experiment(client: MlflowClient, name: str) -> str:

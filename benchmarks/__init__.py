@@ -1,0 +1,1 @@
+"""Speed, measured as a user meets it: whole commands, interleaved, medians and ratios."""

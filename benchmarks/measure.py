@@ -1,0 +1,62 @@
+"""Two commands timed in turn, A B A B …, so that a machine whose speed drifts treats both alike."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Ours against theirs: what each does is the same, in wall seconds of a whole process."""
+
+    title: str
+    ours: Sequence[str]
+    theirs: Sequence[str]
+    goal: str
+    limit: float
+    """The most that ours may take, as a share of theirs."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured, pair by pair."""
+
+    contest: Contest
+    ours: list[float]
+    theirs: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """The median of the pairs' ratios, ours by theirs."""
+        return statistics.median(ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True))
+
+    @property
+    def met(self) -> bool:
+        return self.ratio <= self.contest.limit
+
+
+def run(contest: Contest, *, rounds: int, folder: Path, environ: Mapping[str, str]) -> Result:
+    """Time both commands `rounds` times in turn, after one uncounted run of each.
+
+    Raises:
+        CalledProcessError: a command failed; the time of a failure means nothing.
+    """
+    ours, theirs = [], []
+    for number in range(rounds + 1):
+        pair = [_seconds(command, folder, environ) for command in (contest.ours, contest.theirs)]
+        if number:
+            ours.append(pair[0])
+            theirs.append(pair[1])
+    return Result(contest, ours, theirs)
+
+
+def _seconds(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, cwd=folder, env={**os.environ, **environ}, check=True, capture_output=True)
+    return time.perf_counter() - began
