@@ -58,20 +58,18 @@ def main() -> int:
 
 def _report(results: list[Result]) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("dlops", "mlflow", "typer"))
-    return "\n".join(
-        [
-            "# Results",
-            "",
-            f"`make bench`, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}; {versions}.",
-            f"Whole processes, wall time, {ROUNDS} interleaved pairs after one uncounted pair, medians; the ratio is the",
-            "median of the pairs' ratios. Absolute times belong to the machine they were taken on; ratios travel.",
-            "",
-            "| what | dlops, s (min to max) | mlflow, s (min to max) | ratio | goal | met |",
-            "|---|---|---|---|---|---|",
-            *map(_row, results),
-            "",
-        ]
-    )
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}"
+    rows = "\n".join(map(_row, results))
+    return f"""# Results
+
+`make bench`, {machine}; {versions}.
+Whole processes, wall time, {ROUNDS} interleaved pairs after one uncounted pair, medians; the ratio is the median of the
+pairs' ratios. Absolute times belong to the machine they were taken on; ratios travel.
+
+| what | dlops, s (min to max) | mlflow, s (min to max) | ratio | goal | met |
+|---|---|---|---|---|---|
+{rows}
+"""
 
 
 def _row(result: Result) -> str:

@@ -94,12 +94,12 @@ class Shell:
         """List whatever still runs that this shell, or anything below it, has started."""
         mark = f"DLOPS_HOME={self.environ['DLOPS_HOME']}".encode()
         found = {}
-        for entry in os.listdir("/proc") if Path("/proc").is_dir() else ():
+        for entry in Path("/proc").glob("[0-9]*"):
             try:
-                marked = entry.isdigit() and mark in Path("/proc", entry, "environ").read_bytes().split(b"\0")
-                state = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[0] if marked else "Z"
-                if state != "Z" and int(entry) != os.getpid():
-                    found[int(entry)] = Path("/proc", entry, "cmdline").read_text().replace("\0", " ")
+                marked = mark in (entry / "environ").read_bytes().split(b"\0")
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0] if marked else "Z"
+                if state != "Z" and int(entry.name) != os.getpid():
+                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
             except OSError:
                 continue
         return found

@@ -12,14 +12,20 @@ def parameters(ctx: Any, incomplete: str) -> list[str]:
     found = _entry_point(ctx)
     if found is None:
         return []
+    known = {parameter.name: parameter for parameter in found.parameters}
+    *_, before, last = ("", "", *(ctx.params.get("overrides") or ()))
     name, equals, begun = incomplete.partition("=")
+    kept = f"{name}="
+    if last == "=":  # bash takes `=` for a word of its own, and has only what follows it replaced
+        name, equals, begun, kept = _parameter_name(before), "=", incomplete, ""
+    elif (last.startswith("--") or not incomplete) and _parameter_name(last) in known:
+        name, equals, begun, kept = _parameter_name(last), "=", incomplete, ""
     if not equals:
-        return [f"{parameter.name}=" for parameter in found.parameters if parameter.name.startswith(incomplete)]
-    chosen = next((parameter for parameter in found.parameters if parameter.name == name), None)
-    if chosen is None:
+        return [f"{name}=" for name in known if name.startswith(incomplete)]
+    if name not in known:
         return []
-    choices = ("true", "false") if chosen.type == "bool" else chosen.choices
-    return [f"{name}={choice}" for choice in choices if choice.startswith(begun)]
+    choices = ("true", "false") if known[name].type == "bool" else known[name].choices
+    return [f"{kept}{choice}" for choice in choices if choice.startswith(begun)]
 
 
 def entry_points(ctx: Any, incomplete: str) -> list[str]:
@@ -52,6 +58,10 @@ def environments(incomplete: str) -> list[str]:
     from dlops.project.environment import KINDS
 
     return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
+def _parameter_name(word: str) -> str:
+    return word.removeprefix("--").replace("-", "_") if word.startswith("--") else word
 
 
 def _entry_point(ctx: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from functools import cache
 from typing import Any
@@ -16,19 +17,27 @@ from dlops.errors import DlopsError
 from dlops.project.outcome import Outcome, problem
 from dlops.steps import named
 
+_NO_FOLD = 100_000
+"""Columns."""
 _COLOURS = {"FINISHED": "green", "RUNNING": "cyan", "PLANNED": "cyan", "FAILED": "red", "KILLED": "yellow"}
 
 
 @cache
 def out() -> Console:
     """Give the console of results."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _console(sys.stdout.isatty())
 
 
 @cache
 def err() -> Console:
     """Give the console of talk."""
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return _console(sys.stderr.isatty(), stderr=True)
+
+
+def _console(terminal: bool, *, stderr: bool = False) -> Console:
+    """Off a terminal no line is folded: what is read by `grep`, or copied, stays whole."""
+    width = None if terminal else _NO_FOLD
+    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal, width=width)
 
 
 def escaped(text: str) -> str:
@@ -37,8 +46,17 @@ def escaped(text: str) -> str:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document to stdout, and nothing around it."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    """Print one JSON document to stdout, and nothing around it; what is no number is `null`, as JSON has it."""
+    unicode = sys.stdout.encoding.lower().startswith("utf")
+    sys.stdout.write(json.dumps(_finite(document), indent=2, ensure_ascii=not unicode) + "\n")
+
+
+def _finite(document: Any) -> Any:
+    if isinstance(document, dict):
+        return {name: _finite(value) for name, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_finite(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
 def show_error(error: DlopsError, *, as_json: bool = False) -> None:
@@ -82,7 +100,7 @@ def status_text(status: str) -> Text:
 
 def duration(seconds: float) -> str:
     """Write a duration in one or two units."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
@@ -90,16 +108,16 @@ def duration(seconds: float) -> str:
 
 def number(value: float) -> str:
     """Write a metric: counts whole, the rest to four digits."""
-    return f"{value:g}" if float(value).is_integer() else f"{value:.4g}"
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.4g}"
 
 
 def facts(rows: list[tuple[str, RenderableType]]) -> Table:
-    """Lay out names and values in two columns."""
+    """Lay out names and values in two columns; a text is no markup."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(Text(name), Text(value) if isinstance(value, str) else value)
     return table
 
 
@@ -119,7 +137,7 @@ def _table(outcome: Outcome) -> Table:
 def _metrics(metrics: dict[str, float]) -> RenderableType:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in metrics.items():
-        table.add_row(name, number(value))
+        table.add_row(Text(name), number(value))
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from dlops.cli import console
-from dlops.errors import DlopsError
+from dlops.errors import DlopsError, UsageError
 
 COMMANDS = {
     "Launch a step": {
@@ -57,6 +58,16 @@ class Commands(TyperGroup):
         app.command(cmd_name, cls=StepCommand if launches else None, context_settings=settings)(function)
         return typer.main.get_command(app)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that is called, or the one that may have been meant."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
+            from dlops.config.parameters import suggestion
+
+            near = suggestion(args[0], known) or "."
+            raise UsageError(f"There is no command {args[0]!r}{near}", hint="`dlops --help` lists them.")
+        return super().resolve_command(ctx, args)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface's
         """Print the overview."""
         to = console.out()
@@ -86,11 +97,19 @@ def _dlops() -> None:
 
 def main() -> None:
     """Run the command line; an error we can explain is explained, anything else is a bug and shows its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 must not end a command
+    as_json = "--json" in sys.argv
     try:
-        app()
+        code = app(standalone_mode=not as_json)
     except DlopsError as error:
-        console.show_error(error, as_json="--json" in sys.argv)
+        console.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_code) from None
+    except typer.TyperException as error:
+        console.show_error(UsageError(error.format_message()), as_json=as_json)
+        raise SystemExit(error.exit_code) from None
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.table import Table
+from rich.text import Text
 
 from dlops.cli import console
 from dlops.config.parameters import Parameter
@@ -17,8 +18,8 @@ def below_help(step: str, uri: str, entry_point: str) -> None:
     try:
         found = plan.entry_point(step, uri, entry_point)
     except DlopsError as error:
-        why = console.escaped(f"{error.message} {error.hint}".strip())
-        console.out().print(f"[dim]Its parameters are the project's own: {why}[/]")
+        why = f"{error.message} {error.hint}".strip()
+        console.out().print(Text(f"Its parameters are the project's own: {why}", "dim"))
         return
     console.out().print(table(found.parameters, title=f"Parameters of {found.name}"))
 
@@ -26,18 +27,13 @@ def below_help(step: str, uri: str, entry_point: str) -> None:
 def table(parameters: Iterable[Parameter], *, title: str) -> Table:
     """Lay parameters out: name, type, default, description."""
     laid = Table(
-        title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), header_style="dim"
+        title=Text(title), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), header_style="dim"
     )
     for heading in ("parameter", "type", "default", "description"):
         laid.add_column(heading, overflow="fold")
     for parameter in parameters:
-        default = "[red]required[/]" if parameter.required else console.escaped(parameter.default or "")
-        laid.add_row(
-            f"[cyan]{parameter.name}[/]",
-            console.escaped(kind(parameter)),
-            default,
-            console.escaped(parameter.description),
-        )
+        default = Text("required", "red") if parameter.required else Text(parameter.default or "")
+        laid.add_row(Text(parameter.name, "cyan"), Text(kind(parameter)), default, Text(parameter.description))
     return laid
 
 
@@ -47,7 +43,7 @@ def kind(parameter: Parameter) -> str:
         return " | ".join(parameter.choices)
     low, high = parameter.minimum, parameter.maximum
     if low is not None and high is not None:
-        return f"{parameter.type} {low:g}..{high:g}"
+        return f"{parameter.type} {low:.10g}..{high:.10g}"
     if low is not None:
-        return f"{parameter.type} ≥ {low:g}"
-    return f"{parameter.type} ≤ {high:g}" if high is not None else parameter.type
+        return f"{parameter.type} ≥ {low:.10g}"
+    return f"{parameter.type} ≤ {high:.10g}" if high is not None else parameter.type

@@ -43,7 +43,8 @@ def _many(runs: list[Run]) -> Table:
     for run in runs:
         age = console.duration(time.time() - run.started)
         took = console.duration(run.duration_s)
-        table.add_row(run.run_id, run.step, console.status_text(run.status), run.target, age, took, _progress(run))
+        cells = (Text(run.target), Text(age), Text(took), Text(_progress(run)))
+        table.add_row(run.run_id, Text(run.step), console.status_text(run.status), *cells)
     return table
 
 
@@ -67,7 +68,7 @@ def _one(run: Run) -> RenderableType:
 def _pairs(values: dict[str, str]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in values.items():
-        table.add_row(name, Text(value))
+        table.add_row(Text(name), Text(value))
     return table
 
 

@@ -25,7 +25,7 @@ def ui(host: Host = "127.0.0.1", port: Port = 5000, tracking_uri: TrackingUri = 
     """Show runs, metrics and models in a browser (MLflow's own UI), until Ctrl-C."""
     uri = plan.tracking_uri(tracking_uri)
     if uri.startswith("http"):
-        console.out().print(f"The tracking server has its own pages: {masking.url(uri)}")
+        console.out().print(f"The tracking server has its own pages: {masking.url(uri)}", markup=False)
         return
     database = tracking.sqlite_file(uri)
     if database and not database.exists():
@@ -33,7 +33,7 @@ def ui(host: Host = "127.0.0.1", port: Port = 5000, tracking_uri: TrackingUri = 
     chosen = port if port and _is_free(host, port) else _free_port(host)
     if port and chosen != port:
         console.err().print(f"Port {port} is taken; using {chosen}.")
-    console.err().print(f"http://{host}:{chosen} shows {masking.url(uri)}; Ctrl-C ends it.")
+    console.err().print(f"http://{host}:{chosen} shows {masking.url(uri)}; Ctrl-C ends it.", markup=False)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(chosen)]
     os.execv(sys.executable, command)  # noqa: S606 - a list of arguments, no shell
 
@@ -50,5 +50,8 @@ def _is_free(host: str, port: int) -> bool:
 
 def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind((host, 0))
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            raise UsageError(f"{host} is no address of this machine: {error.strerror}.") from error
         return int(probe.getsockname()[1])

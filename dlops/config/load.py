@@ -47,8 +47,11 @@ def resolve(
     files: Sequence[Path],
     environ: Mapping[str, str],
     given: Mapping[str, str],
+    complete: bool = True,
 ) -> tuple[Setting, ...]:
     """Settle each parameter by the strongest layer that gives it, in canonical text, paths made absolute.
+
+    What must still be given is a problem, unless `complete` is false: then it is left out.
 
     Raises:
         UsageError: the command line or the environment is wrong; with whatever else is wrong.
@@ -87,6 +90,8 @@ def resolve(
     for parameter in parameters:
         entry = chosen.get(parameter.name) or _Given(parameter.default, "MLproject", project)
         problems = file_problems if _is_file(entry.layer) else typed_problems
+        if entry.value is None and not complete:
+            continue
         if entry.value is None:
             problems.append(f"{parameter.name!r} needs a value: {parameter.name}=…{_described(parameter)}")
             continue
@@ -112,6 +117,8 @@ def _located(parameter: Parameter, text: str, base: Path) -> str:
     """
     if parameter.type not in ("path", "location", "output", "model") or not text or _SCHEME.match(text):
         return text
+    if text == parameter.default and "/" not in text and parameter.type in ("location", "model"):
+        return text  # the word a step knows, also where a folder happens to be called so
     path = paths.absolute(text, base)
     table = path.name.partition("@")[0]
     exists = paths.exists(path) or (bool(table) and paths.exists(path.with_name(table)))

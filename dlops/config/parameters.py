@@ -86,9 +86,9 @@ class Parameter:
 
     def _within(self, number: int | float) -> str:
         if self.minimum is not None and number < self.minimum:
-            raise ValueError(f"must be at least {self.minimum:g}, not {number}")
+            raise ValueError(f"must be at least {self.minimum:.10g}, not {number}")
         if self.maximum is not None and number > self.maximum:
-            raise ValueError(f"must be at most {self.maximum:g}, not {number}")
+            raise ValueError(f"must be at most {self.maximum:.10g}, not {number}")
         return repr(number)
 
     def value(self, text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 
@@ -11,7 +12,7 @@ def absolute(text: str, base: Path | None = None) -> Path:
     path = Path(text)
     with contextlib.suppress(RuntimeError):  # no such user, or one without a home
         path = path.expanduser()
-    return ((base or Path()) / path).absolute()
+    return Path(os.path.abspath((base or Path()) / path))  # noqa: PTH100 - resolve() would rename what links rename
 
 
 def exists(path: Path) -> bool:

@@ -79,6 +79,8 @@ def load(path: Path, *, shown_as: Path | None = None, as_text: bool = False) -> 
         raise ConfigError(f"{shown}{line} is not valid YAML: {what}.") from error
     except (ValueError, RecursionError) as error:  # a 31st of February; a thousand brackets
         raise ConfigError(f"{shown} is not valid YAML: {error}.") from error
+    if values is None:  # a lone `---`
+        return Document(shown)
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{shown} must hold KEY: VALUE lines, not a {type(values).__name__}.")
     lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}

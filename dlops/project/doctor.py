@@ -92,7 +92,7 @@ def _project(uri: str) -> str:
     project = spec.load(found.folder)
     for step in STEPS:
         if step.name in project.entry_points:
-            plan.make(plan.Request(step=step.name, uri=uri))
+            plan.make(plan.Request(step=step.name, uri=uri, complete=False))
     if project.environment_file and not project.docker:
         environment.requirements(project.environment_file)
     return f"{project.name or found.folder.name}: {', '.join(project.entry_points)}"

@@ -22,6 +22,8 @@ from dlops.errors import ConfigError, UsageError
 from dlops.worker import masking
 
 KINDS = ("local", "uv")
+_CONDA_PYTHON = re.compile(r"(?:[\w-]+::)?python(?P<limits>|[\s=<>~!][\s\d.,*=<>~!]*(?:=\w+)?)")
+_LIMIT = re.compile(r"(?P<sign>[=<>~!]=|[=<>]|)\s*(?P<version>\d[\d.]*\*?)")
 
 
 @dataclass(frozen=True)
@@ -84,31 +86,63 @@ def requirements(file: Path) -> Requirements:
     Raises:
         ConfigError: it asks for conda packages other than Python and pip, or is no such file.
     """
-    values = yaml.load(file).values
-    if "build_dependencies" in values or isinstance(values.get("python"), str | float | int):
-        build = [str(item) for item in values.get("build_dependencies") or ()]
-        packages = [*build, *(str(item) for item in values.get("dependencies") or ())]
+    values = yaml.load(file, as_text=True).values
+    if "build_dependencies" in values or "python" in values or file.stem == "python_env":
+        packages = [str(item) for name in ("build_dependencies", "dependencies") for item in _list(file, values, name)]
         return Requirements(file, str(values.get("python") or _this_python()), tuple(packages))
     return _conda(file, values)
 
 
+def _list(file: Path, values: Mapping[str, Any], name: str) -> list[Any]:
+    """Give a list of an environment file; one that is left out is empty.
+
+    Raises:
+        ConfigError: it is no list.
+    """
+    stated = values.get(name) or []
+    if not isinstance(stated, list):
+        raise ConfigError(f"{file}: {name} must be a list, not {stated!r}")
+    return stated
+
+
 def _conda(file: Path, values: Mapping[str, Any]) -> Requirements:
     python, packages, unusable = _this_python(), [], []
-    for entry in values.get("dependencies") or ():
+    for entry in _list(file, values, "dependencies"):
         if isinstance(entry, Mapping) and set(entry) == {"pip"}:
-            packages += [str(item) for item in entry["pip"] or ()]
-        elif match := re.fullmatch(
-            r"(?:[\w-]+::)?python\s*(?:[=<>~!]=?\s*(?P<version>[\d.]+)[\d.,*=<>]*)?", str(entry)
-        ):
-            python = match["version"] or python
-        elif not re.match(r"(?:[\w-]+::)?(pip|setuptools|wheel)\b", str(entry)):
+            packages += [str(item) for item in _list(file, entry, "pip")]
+        elif match := _CONDA_PYTHON.fullmatch(str(entry)):
+            python = _version(match["limits"], python)
+        elif not re.match(r"(?:[\w-]+::)?(pip|setuptools|wheel)(?![\w\-])", str(entry)):
             unusable.append(str(entry))
     if unusable:
         raise ConfigError(
             f"{file}: --env uv installs Python and pip packages only, not the conda packages {', '.join(unusable)};"
             " list them below `- pip:` if PyPI has them, or use --env local in a conda environment of your own"
         )
-    return Requirements(file, python.rstrip("."), tuple(packages))
+    return Requirements(file, python, tuple(packages))
+
+
+def _version(limits: str, this: str) -> str:
+    """Choose a Python for conda's `=3.10`, ` 3.10` or `>=3.9,<3.13`: this one where it fits, else the first named."""
+    named = [(limit["sign"], limit["version"].rstrip(".*")) for limit in _LIMIT.finditer(limits)]
+    exact = [version for sign, version in named if sign in ("", "=", "==")]
+    if exact:
+        return exact[0]
+    if all(_fits(_numbers(this), sign, _numbers(version)) for sign, version in named):
+        return this
+    return next((version for sign, version in named if sign in (">=", "~=", ">", "<=")), this)
+
+
+def _fits(this: tuple[int, ...], sign: str, version: tuple[int, ...]) -> bool:
+    wanted = version[:2]  # 3.11 stands for each 3.11.x
+    if sign == "~=":
+        return this >= wanted and this[:1] == wanted[:1]
+    orders = {">=": this >= wanted, "<=": this <= wanted, "<": this < wanted, ">": this > wanted, "!=": this != wanted}
+    return orders[sign]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def _this_python() -> str:
@@ -121,7 +155,7 @@ def _resolved(wanted: Requirements) -> str:
     named = [wanted.file.parent / part for line in wanted.packages for part in line.split() if part.endswith(".txt")]
     contents = [path.read_text() for path in named if path.is_file()]
     key = _digest(
-        text, *contents, wanted.python, platform.platform(), str(wanted.file.parent) if "." in text.split() else ""
+        text, *contents, wanted.python, platform.platform(), str(wanted.file.parent) if _is_local(text) else ""
     )
     kept = folders.cache() / "locks" / f"{key}.txt"
     with _locked(kept.with_suffix(".lock")):
@@ -185,6 +219,11 @@ def _installed() -> str:
     """List what this interpreter can import, by its `.dist-info` folders: reading each would take 0.2 s."""
     folders_found = {file.stem for entry in sys.path if entry for file in Path(entry).glob("*.dist-info")}
     return "".join(f"{name.replace('-', '==', 1)}\n" for name in sorted(folders_found, key=str.lower))
+
+
+def _is_local(text: str) -> bool:
+    """Say whether packages lie beside the file: then another folder's same words mean other packages."""
+    return any(word.startswith((".", "-e", "--editable")) or word.endswith(".txt") for word in text.split())
 
 
 def _digest(*parts: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dlops.config import folders, load, project_settings
+from dlops.config import folders, load, paths, project_settings
 from dlops.config.load import Setting
 from dlops.config.project_settings import ProjectSettings
 from dlops.project import source as sources
@@ -35,6 +35,8 @@ class Request:
     experiment: str = ""
     tracking_uri: str = ""
     run_name: str = ""
+    complete: bool = True
+    """Whether a parameter that still needs a value is a problem; not when the project alone is looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +143,7 @@ class Plan:
             "tracking_uri": masking.url(self.tracking_uri),
             "params": self.shown_values,
             "layers": {setting.parameter.name: setting.layer for setting in self.settings},
-            "command": self.command(shown=True),
+            "command": masking.text(self.command(shown=True), self.secrets),
         }
 
 
@@ -173,6 +175,7 @@ def make(request: Request) -> Plan:
         files=[*([own] if own.is_file() else []), *request.config_files],
         environ=os.environ,
         given=request.given,
+        complete=request.complete,
     )
     return Plan(
         step=request.step,
@@ -197,7 +200,9 @@ def tracking_uri(stated: str = "") -> str:
     """Give the tracking store: as stated, as MLflow's own variable says, else `mlflow.db` in this folder; absolute."""
     uri = stated or os.environ.get("MLFLOW_TRACKING_URI", "") or "sqlite:///mlflow.db"
     if uri.startswith("sqlite:///"):
-        return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser().absolute()}"
+        return f"sqlite:///{paths.absolute(uri.removeprefix('sqlite:///'))}"
+    if ":" not in uri and uri not in ("databricks", "databricks-uc"):
+        return str(paths.absolute(uri))  # a folder, should MLflow be allowed one
     return uri
 
 

@@ -29,6 +29,8 @@ def check(plan: Plan, job: Job, target: Target) -> None:
 
 def tracking_store(uri: str) -> list[str]:
     """List what is wrong with a tracking URI, as far as its text tells."""
+    if re.fullmatch(r"[\w.\-]+:\d+(/.*)?", uri):
+        return [f"the tracking store {uri!r} has no scheme; did you mean 'http://{uri}'?"]
     scheme = re.split(r"[:+]", uri, maxsplit=1)[0] if ":" in uri else uri
     if scheme == "file" or ("://" not in uri and not scheme.startswith("databricks")):
         if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() == "true":
@@ -37,6 +39,8 @@ def tracking_store(uri: str) -> list[str]:
             f"the tracking store {uri!r} is a folder of files, which MLflow no longer keeps runs in;"
             f" use a database beside it: --tracking-uri sqlite:///{Path(uri.removeprefix('file:')).name or 'mlflow'}.db"
         ]
+    if scheme == "sqlite" and not re.match(r"sqlite(\+\w+)?:///.", uri):
+        return [f"the tracking store {uri!r} names no file: write sqlite:///FILE, or sqlite:////FOLDER/FILE"]
     if scheme not in _STORES:
         return [
             f"MLflow knows no tracking store {scheme!r}{suggestion(scheme, _STORES)}; it has {', '.join(_STORES[:-1])}"

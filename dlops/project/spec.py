@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,8 @@ class Project:
             return self.entry_points[name]
         script = Path(name)
         if script.suffix in _SCRIPTS and (self.folder / script).is_file():
-            return EntryPoint(name, f"{_SCRIPTS[script.suffix]} {script.as_posix()}")
+            quoted = shlex.quote(script.as_posix()).replace("{", "{{").replace("}", "}}")
+            return EntryPoint(name, f"{_SCRIPTS[script.suffix]} {quoted}")
         known = ", ".join(self.entry_points) or "none"
         raise UsageError(
             f"{self.folder} has no entry point {name!r}{suggestion(name, self.entry_points)}",

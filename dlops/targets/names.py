@@ -18,6 +18,6 @@ def named(name: str) -> Target:
     """
     if name not in NAMES:
         raise UsageError(
-            f"There is no target {name!r}{suggestion(name, NAMES)}.", hint=f"There is: {', '.join(NAMES)}."
+            f"There is no target {name!r}{suggestion(name, NAMES) or '.'}", hint=f"There is: {', '.join(NAMES)}."
         )
     return Local()

@@ -134,7 +134,8 @@ def test_a_secret_is_found_nowhere(shell, project):
     project(**SAYS)
     secret, password = "hunter2-is-secret", "pass-in-the-url"
     shell.environ["HUB_TOKEN"] = "token-of-the-hub"
-    text = f"echo {secret} https://me:{password}@example.org $HUB_TOKEN; sleep 0.1; printf hunter2-; sleep 0.3; echo is-secret"
+    in_pieces = "printf hunter2-; sleep 0.3; echo is-secret"
+    text = f"echo {secret} https://me:{password}@example.org $HUB_TOKEN; sleep 0.1; {in_pieces}"
     document = shell.run("finetune", f"text={text}", f"api_token={secret}", "--json")
     assert '"api_token": "***"' in document.stdout
     told = document.stdout + document.stderr

@@ -21,7 +21,7 @@ WINE = {
               rows: {type: double, default: 5}
             command: "python train.py {alpha} {l1_ratio} {rows}"
         """,
-    "conda.yaml": "name: tutorial\nchannels: [defaults]\ndependencies: [python=3.6, scikit-learn=0.19.1, {pip: [mlflow]}]\n",
+    "conda.yaml": "name: tutorial\ndependencies: [python=3.6, scikit-learn=0.19.1, {pip: [mlflow]}]\n",
     "train.py": """
         import sys
         alpha, l1_ratio = float(sys.argv[1]), float(sys.argv[2])
@@ -61,7 +61,7 @@ SHELL = {
               data: {type: path, default: data.txt}
               word: {default: "it's"}
             command: |
-              test -d "${HOME}" && echo "home is there: ${HOME:+yes}" && awk '{{print $2}}' {data} && echo {word} "$(pwd)"
+              test -d "${HOME}" && echo "at home: ${HOME:+yes}" && awk '{{print $2}}' {data} && echo {word} "$(pwd)"
               for i in 1 2; do echo "{{$i}}"; done
         """,
     "data.txt": "first second\nthird fourth\n",
@@ -117,7 +117,7 @@ def test_paths_quotes_and_several_steps(shell, project):
 def test_the_shell_stays_the_shell(shell, project):
     project(**SHELL)
     lines = shell.run("ingest", "-e", "main").stderr.splitlines()
-    assert lines[1:] == ["home is there: yes", "second", "fourth", f"it's {shell.folder}", "{1}", "{2}"]
+    assert lines[1:] == ["at home: yes", "second", "fourth", f"it's {shell.folder}", "{1}", "{2}"]
 
 
 def test_entry_points_of_other_names_are_named_or_mapped(shell, project):

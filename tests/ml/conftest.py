@@ -1,0 +1,80 @@
+"""What the tests of the heavy half share: a model small enough to train in a second, and an open run."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+LIBRARY_WARNINGS = (
+    "ignore:The ``noload`` loader strategy is deprecated",  # mlflow 3.17 on SQLAlchemy 2.1, as its store is opened
+    "ignore:.*Any type hint is inferred as AnyType",  # mlflow 3.17 about its own classes, as it is imported
+)
+"""Warnings that libraries give about themselves; every other one is an error."""
+
+WORDS = ("good", "great", "lovely", "bad", "awful", "dull", "film", "plot", "acting", "the", "was", "a", "not", "and")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for warning in LIBRARY_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A folder with an untrained BERT of two narrow layers, and a tokenizer of a few words."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    torch.set_num_threads(1)  # two threads on so small a model wait for each other most of the time
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folder.mkdir()
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    model = BertModel(
+        BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, initializer_range=0.2, **sizes)
+    )
+    model.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def loaded(tiny_model):
+    """The tiny model and its tokenizer, with a fresh head for two labels."""
+    from dlops.ml import backbones, training
+
+    training.seed(0)
+    return backbones.load(backbones.locate(str(tiny_model)), ("negative", "positive"))
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, initialised_store):
+    """An open MLflow run in a store of the test's own."""
+    import mlflow
+
+    shutil.copy(initialised_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_experiment(tmp_path.name)
+    with mlflow.start_run() as active:
+        yield active
+    mlflow.set_tracking_uri(None)
+
+
+def simple_rows(count: int, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Texts of known words and their labels: as easy as can be."""
+    generator = random.Random(seed)
+    texts, labels = [], []
+    for _ in range(count):
+        label = generator.choice(("negative", "positive"))
+        words = WORDS[:3] if label == "positive" else WORDS[3:6]
+        filler = " ".join(generator.choices(WORDS[6:12], k=generator.randrange(2, 20)))
+        texts.append(f"{filler} {generator.choice(words)}")
+        labels.append(label)
+    return texts, labels

@@ -1,0 +1,76 @@
+"""What the tests of the steps share: each step as a real process, in a folder and a store of the test's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tests.ml.conftest import LIBRARY_WARNINGS, tiny_model
+
+__all__ = ["tiny_model"]
+
+ROOT = Path(__file__).parents[2]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for warning in LIBRARY_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@dataclass
+class Steps:
+    """Runs `python -m pipelines.STEP` as a user or a launcher would, in `folder`."""
+
+    folder: Path
+    environ: dict[str, str]
+
+    @property
+    def client(self) -> mlflow.MlflowClient:
+        return mlflow.MlflowClient(self.environ["MLFLOW_TRACKING_URI"])
+
+    def process(self, step, *words, **environ):
+        command = [sys.executable, "-m", f"pipelines.{step}", *map(str, words)]
+        settled = {**self.environ, **environ}
+        return subprocess.run(command, cwd=self.folder, env=settled, capture_output=True, text=True, check=False)
+
+    def run(self, step, *words, exit_code=0, **environ):
+        """Run a step to its end, hold its exit code to `exit_code`, and give its run and what it said."""
+        done = self.process(step, *words, **environ)
+        told = f"{done.stdout}\n{done.stderr}"
+        assert done.returncode == exit_code, told
+        (run,) = self.client.search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)
+        assert run.info.status == ("FINISHED" if exit_code == 0 else "FAILED"), told
+        return run, done
+
+    def runs(self):
+        return self.client.search_runs(["0"])
+
+    def artifacts(self, run) -> Path:
+        """Give the folder of a run's artifacts."""
+        return Path(mlflow.artifacts.download_artifacts(run.info.artifact_uri))
+
+
+@pytest.fixture
+def steps(tmp_path, initialised_store):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    shutil.copy(initialised_store, folder / "mlflow.db")
+    environ = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "PYTHONPATH": str(ROOT),
+        "DLOPS_HOME": str(tmp_path / "home"),
+        "OMP_NUM_THREADS": "1",
+    }
+    found = Steps(folder, environ)
+    yield found
+    assert not [run for run in found.runs() if run.info.status == "RUNNING"], "a run was left open"

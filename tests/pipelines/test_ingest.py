@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+
+import deltalake
+import pytest
+
+from tests.conftest import REVIEWS, needs_reviews
+
+
+def write_csv(path, count=120):
+    lines = ["said,mood", *(f"text number {number},{'pos' if number % 2 else 'neg'}" for number in range(count))]
+    path.write_text("\n".join([*lines, "text number 0,neg", "text number 1,neg", ",pos", "no mood,"]) + "\n")
+
+
+def test_a_file_becomes_a_versioned_dataset(steps):
+    write_csv(steps.folder / "moods.csv")
+    run, done = steps.run("ingest", "source=moods.csv", "text=said", "label=mood", "splits=0.5,0.2,0.3", "seed=7")
+    table = steps.environ["DLOPS_HOME"] + "/data/tables/moods"
+    assert run.data.tags["dlops.step"] == "ingest"
+    assert run.data.tags["dlops.output.dataset"] == f"{table}@0"
+    assert run.data.params["splits"] == "0.5,0.2,0.3"
+    metrics = run.data.metrics
+    assert {name: metrics[name] for name in ("rows_in", "rows", "duplicates", "conflicting", "empty")} == {
+        "rows_in": 124,
+        "rows": 120,
+        "duplicates": 2,
+        "conflicting": 1,
+        "empty": 2,
+    }
+    written = deltalake.DeltaTable(table).to_pyarrow_table().to_pydict()
+    assert set(written) == {"id", "text", "label", "split"}
+    assert dict(zip(written["text"], written["label"], strict=True))["text number 1"] == "pos", "the first one stays"
+    for name in ("train", "val", "test"):
+        assert metrics[f"rows_{name}"] == written["split"].count(name) > 0
+    assert "1 with another label" in done.stdout
+    found = run.inputs.dataset_inputs[0].dataset
+    assert (found.name, found.digest) == ("moods", run.data.tags["dlops.output.digest"])
+    assert json.loads(found.source) == {"path": table, "delta_table_version": 0}
+    card = json.loads((steps.artifacts(run) / "dataset.json").read_text())
+    assert card["source"] == str(steps.folder / "moods.csv")
+    assert (card["columns"], card["seed"], card["version"]) == ({"text": "said", "label": "mood"}, 7, 0)
+    assert (card["synthetic"], card["counts"]["rows"]) == (False, 120)
+    assert card["label_shares"] == {"neg": 0.5, "pos": 0.5}
+
+
+def test_the_sample_twice_is_one_version_and_is_called_synthetic(steps):
+    first, done = steps.run("ingest")
+    again, told = steps.run("ingest")
+    assert first.data.tags["dlops.output.dataset"] == again.data.tags["dlops.output.dataset"]
+    assert again.data.tags["dlops.output.dataset"].endswith("/tables/sample@0")
+    assert "still version 0" in told.stdout
+    assert first.data.metrics["rows"] >= 2000
+    assert first.data.metrics["duplicates"] > 0
+    assert "synthetic" in done.stdout
+    assert json.loads((steps.artifacts(first) / "dataset.json").read_text())["synthetic"] is True
+    assert {tag.key: tag.value for tag in first.inputs.dataset_inputs[0].tags}["synthetic"] == "true"
+
+
+def test_new_rows_move_no_old_one_and_make_a_version(steps):
+    file, table = steps.folder / "moods.csv", steps.folder / "table"
+    for count in (100, 200):
+        write_csv(file, count)
+        run, _ = steps.run("ingest", f"source={file}", "table=table", "text=said", "label=mood")
+    assert run.data.tags["dlops.output.dataset"] == f"{table}@1"
+    before, after = (
+        deltalake.DeltaTable(str(table), version=version).to_pyarrow_table().to_pydict() for version in (0, 1)
+    )
+    later = dict(zip(after["id"], after["split"], strict=True))
+    assert len(later) == 200
+    assert all(later[row] == split for row, split in zip(before["id"], before["split"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "said"),
+    [
+        ("title,stars\na,1\n", [], ["title, stars", "text=COLUMN"]),
+        ("text,label\na,1\nb\n", [], ["data.csv:3"]),
+        ("text,label\na,1\nb,1\n", [], ["the label '1'", "Two are needed"]),
+        ("text,label\n,1\n", [], ["no row with both"]),
+        ("text,label\n" + "".join(f"t{n},{n}\n" for n in range(50)), [], ["50 different values", "label=COLUMN"]),
+        ("text,label\na,1\nb,0\n", ["splits=0.98,0.01,0.01"], ["came into test", "splits="]),
+    ],
+)
+def test_data_that_is_of_no_use_is_refused_and_nothing_is_written(steps, content, words, said):
+    (steps.folder / "data.csv").write_text(content)
+    _, done = steps.run("ingest", "source=data.csv", *words, exit_code=4)
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert all(part in done.stderr for part in said), done.stderr
+    assert not (steps.folder.parent / "home/data").exists()
+
+
+def test_wrong_shares_are_wrong_usage(steps):
+    _, done = steps.run("ingest", "splits=0.5,0.5", exit_code=2)
+    assert "add" in done.stderr or "shares" in done.stderr
+
+
+def test_the_three_spellings(steps):
+    write_csv(steps.folder / "moods.csv")
+    run, _ = steps.run("ingest", "--source", "moods.csv", "--text=said", "label=mood")
+    assert run.data.metrics["rows"] == 120
+
+
+@needs_reviews
+def test_real_reviews(steps):
+    run, _ = steps.run("ingest", f"source={REVIEWS}", "splits=0.6,0.1,0.3")
+    assert (run.data.metrics["rows_in"], run.data.metrics["rows"], run.data.metrics["duplicates"]) == (2500, 2499, 1)
+    assert run.data.metrics["rows_test"] == pytest.approx(750, abs=60)

@@ -1,0 +1,125 @@
+"""What a launch makes of a target's events; the target is a stand-in that says what it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from dlops.errors import ConfigError, Interrupted, StepFailed, UnreachableError, UsageError
+from dlops.project.launch import launch
+from dlops.project.plan import Request
+from dlops.targets.dry_run import DryRun
+from dlops.targets.local import Local
+
+STARTED = {"event": "started", "run_id": "r", "experiment_id": "1"}
+ENDED = {"event": "ended", "status": "FINISHED", "exit_code": 0, "error": "", "duration_s": 1.5}
+
+
+class Scripted:
+    """A target whose jobs say what a test wrote; an exception among the events is raised where it stands."""
+
+    name = "scripted"
+
+    def __init__(self, *events, problems=()):
+        self.script = list(events)
+        self.job = None
+        self.asked_to_end = 0
+        self._problems = list(problems)
+
+    def problems(self, job):
+        return self._problems
+
+    def start(self, job):
+        self.job = job
+        return self
+
+    def events(self):
+        while self.script:
+            event = self.script.pop(0)
+            if callable(event):
+                event()
+            else:
+                yield event
+
+    def terminate(self):
+        self.asked_to_end += 1
+
+
+@pytest.fixture
+def run(small):
+    def of(target, given=None, **options):
+        shown = []
+        request = Request(step="finetune", uri=str(small), given=given or {})
+        return launch(request, target, show=shown.append, **options), shown
+
+    return of
+
+
+def test_a_run_that_finished(run):
+    held = {"params": {"epochs": "3"}, "metrics": {"test_accuracy": 0.9}, "outputs": {"model": "m"}}
+    target = Scripted(STARTED, {"event": "output", "text": "x"}, {**ENDED, **held})
+    outcome, shown = run(target, {"epochs": "3"})
+    assert (outcome.status, outcome.run_id, outcome.exit_code, outcome.duration_s) == ("FINISHED", "r", 0, 1.5)
+    assert (outcome.params, outcome.metrics, outcome.outputs) == tuple(held.values())
+    assert [event["event"] for event in shown] == ["started", "output", "ended"]
+    assert target.job.path
+
+
+def test_detached_it_returns_when_the_run_has_begun(run):
+    target = Scripted(STARTED, ENDED)
+    outcome, _ = run(target, detach=True)
+    assert (outcome.status, outcome.run_id) == ("RUNNING", "r")
+    assert target.script == [ENDED]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [("unreachable", UnreachableError), ("config", ConfigError), ("new", UnreachableError)]
+)
+def test_a_job_that_could_not_start_is_an_error(run, kind, error):
+    with pytest.raises(error, match="away"):
+        run(Scripted({"event": "failed", "kind": kind, "message": "away", "hint": "h"}))
+
+
+def test_a_worker_that_died_before_its_run(run):
+    outcome, _ = run(Scripted({"event": "lost", "text": "Killed"}))
+    assert isinstance(outcome.error, StepFailed)
+    assert "Killed" in str(outcome.error)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_the_job_to_end_and_follows_on(run, number):
+    before = signal.getsignal(signal.SIGTERM)
+    killed = {**ENDED, "status": "KILLED", "exit_code": 143, "error": "ended by a signal"}
+    target = Scripted(STARTED, lambda: os.kill(os.getpid(), number), killed)
+    outcome, shown = run(target)
+    assert target.asked_to_end == 1
+    assert isinstance(outcome.error, Interrupted)
+    assert outcome.exit_code == 130
+    assert {"event": "interrupted"} in shown
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_targets_problems_are_told_before_anything_starts(run):
+    target = Scripted(STARTED, problems=["no room", "no key"])
+    with pytest.raises(ConfigError) as caught:
+        run(target)
+    assert caught.value.problems == ("no room", "no key")
+    assert target.job is None
+
+
+def test_a_wrong_parameter_starts_nothing(run):
+    target = Scripted(STARTED)
+    with pytest.raises(UsageError, match="did you mean 'epochs'"):
+        run(target, {"epoch": "1"})
+    assert target.job is None
+
+
+def test_a_dry_run_creates_nothing(run, contents):
+    before = contents()
+    outcome, _ = run(DryRun(Local()), {"api_key": "k-123456789"}, dry_run=True)
+    assert contents() == before
+    assert (outcome.status, outcome.exit_code) == ("PLANNED", 0)
+    assert outcome.plan["params"]["api_key"] == "***"
+    assert "k-123456789" not in str(outcome.as_dict())

@@ -1,0 +1,143 @@
+"""Runs as another shell finds them: by a beginning of their id, whatever stands in their tags."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from dlops.errors import UnreachableError, UsageError
+from dlops.project import runs
+from dlops.project.runs import Run, Runs
+from dlops.worker import processes, reaper
+
+
+@pytest.fixture
+def made(client):
+    """Record runs as a worker would; gives their ids."""
+
+    def of(status="FINISHED", **tags):
+        run = client.create_run("0", tags={"dlops.step": "finetune", "dlops.target": "local", **tags})
+        if status != "RUNNING":
+            client.set_terminated(run.info.run_id, status)
+        return run.info.run_id
+
+    return of
+
+
+@pytest.fixture
+def found(client, store):
+    """The runs of the store, and nothing left open."""
+    yield Runs(store)
+    for run in client.search_runs(["0"], "attributes.status = 'RUNNING'"):
+        client.set_terminated(run.info.run_id, "KILLED")
+
+
+def test_listed_newest_first_and_only_ours(client, found, made):
+    ids = [made(), made("FAILED", **{"dlops.error": "disk full"}), made("KILLED")]
+    client.set_terminated(client.create_run("0").info.run_id)
+    listed = found.recent()
+    assert {run.run_id for run in listed} == set(ids)
+    assert found.latest() in ids
+    assert len(found.recent(2)) == 2
+    assert next(run for run in listed if run.status == "FAILED").error == "disk full"
+
+
+def test_found_by_a_beginning_that_fits_one(found, made):
+    run_id = made(**{"dlops.output.model": "runs:/x/model"})
+    other = made()
+    shortest = next(run_id[:n] for n in range(1, 33) if run_id[:n] != other[:n])
+    assert found.one(run_id).outputs == {"model": "runs:/x/model"}
+    assert found.one(shortest).run_id == run_id
+    for word, said in (("", "2 runs have an id that begins"), ("zzz", "No run has the id"), ("0" * 32, "No run")):
+        with pytest.raises(UsageError, match=said):
+            found.one(word)
+    for strange in ("not an id at all, but 32 letters!", "%' OR 1=1 --", "../../etc/passwd"):
+        with pytest.raises(UsageError, match="No run has the id"):
+            found.one(strange)
+
+
+@pytest.mark.parametrize("progress", ['{"done": 1, "total"', "[1]", "", "null", '"x"'])
+@pytest.mark.parametrize("heartbeat", ["yesterday", "[1]"])
+def test_whatever_stands_in_a_tag_a_run_can_be_shown(client, progress, heartbeat):
+    living = json.dumps(processes.identity(os.getpid()))
+    tags = {"dlops.worker": living, "dlops.progress": progress, "dlops.heartbeat": heartbeat}
+    run = client.create_run("0", tags=tags)
+    shown = runs._described(client.get_run(run.info.run_id))
+    assert (shown.progress, shown.heartbeat_s, shown.silent) == ({}, None, False)
+    client.set_terminated(run.info.run_id)
+
+
+def test_progress_and_silence_of_an_open_run(found, made):
+    tags = {"dlops.progress": '{"done": 1, "total": 2}', "dlops.worker": json.dumps({"host": "another"})}
+    fresh = found.one(made("RUNNING", **tags, **{"dlops.heartbeat": str(int(time.time()))}))
+    assert (fresh.progress, fresh.silent) == ({"done": 1, "total": 2}, False)
+    silent = found.one(made("RUNNING", **tags, **{"dlops.heartbeat": str(int(time.time()) - 600)}))
+    assert silent.silent
+    assert silent.status == "RUNNING"
+
+
+def test_a_run_of_a_dead_worker_is_closed_when_it_is_looked_at(found, made):
+    gone = {**processes.identity(os.getpid()), "started": "0"}
+    closed = found.one(made("RUNNING", **{"dlops.worker": json.dumps(gone)}))
+    assert (closed.status, closed.error) == ("FAILED", reaper.ERROR)
+
+
+def test_cancel_refuses_what_it_cannot_end(found, made):
+    with pytest.raises(UsageError, match="is not running: it is FINISHED"):
+        found.cancel(made())
+    with pytest.raises(UsageError, match="not launched by dlops"):
+        found.cancel(made("RUNNING"))
+
+
+def test_cancel_asks_by_tag_and_by_signal_and_waits(client, found, made):
+    worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        run_id = made("RUNNING", **{"dlops.worker": json.dumps(processes.identity(worker.pid))})
+        ender = threading.Timer(0.5, lambda: client.set_terminated(run_id, "KILLED"))
+        ender.start()
+        assert found.cancel(run_id).status in ("KILLED", "FAILED")
+        assert worker.wait(10) == -15
+        ender.join()
+        assert "dlops.cancel" in client.get_run(run_id).data.tags
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+def test_a_worker_elsewhere_that_does_not_answer_is_told(client, found, made):
+    run_id = made("RUNNING", **{"dlops.worker": json.dumps({**processes.identity(os.getpid()), "host": "another"})})
+    with pytest.raises(UnreachableError, match="asked to end and has not"):
+        found.cancel(run_id, patience=0.3)
+    assert "dlops.cancel" in client.get_run(run_id).data.tags
+
+
+def test_logs_are_given_in_order_as_they_were_printed(client, found, made):
+    run_id = made()
+    pieces = {f"logs/1/{n:06d}.log": text for n, text in enumerate(["one\n", "25%\r50%\r\n", "ünï 🙂 [red]", ""], 1)}
+    for name in reversed(pieces):
+        client.log_text(run_id, pieces[name], name)
+    assert list(found.log(run_id)) == list(pieces.values())
+    assert list(found.log(run_id, follow=True)) == list(pieces.values())
+    assert list(found.log(made())) == []
+
+
+def test_an_empty_store_has_no_latest(found):
+    with pytest.raises(UsageError, match="No run was launched"):
+        found.latest()
+
+
+def test_a_missing_store_is_not_made(tmp_path):
+    with pytest.raises(UsageError, match="there is no such file"):
+        Runs(f"sqlite:///{tmp_path}/none/mlflow.db")
+    assert not (tmp_path / "none").exists()
+
+
+def test_silence_begins_after_missed_heartbeats():
+    facts = {"run_id": "r", "name": "", "step": "", "status": "RUNNING", "target": "", "started": 0, "duration_s": 0}
+    assert [Run(**facts, heartbeat_s=age).silent for age in (None, 0, 59, 61)] == [False, False, False, True]
