@@ -114,7 +114,7 @@ def _log_report(settings: Finetune, dataset: Dataset, trained: Trained, rivals: 
         },
         step=trained.best_epoch,
     )
-    title = f"{settings.model} on {dataset.name}{' (synthetic data)' if dataset.synthetic else ''}"
+    title = f"{settings.model[-50:]}\n{dataset.name}{' (synthetic data)' if dataset.synthetic else ''}"
     bars = {baselines.TITLES[name]: value for name, value in rivals.items()} | {"this model": test.accuracy}
     record.picture("confusion_matrix.png", pictures.confusion(test, f"{title}, {test.rows} test rows"))
     record.picture("curves.png", pictures.curves(trained.epochs, trained.best_epoch, title))

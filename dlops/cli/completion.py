@@ -13,7 +13,8 @@ def parameters(ctx: Any, incomplete: str) -> list[str]:
     if found is None:
         return []
     known = {parameter.name: parameter for parameter in found.parameters}
-    *_, before, last = ("", "", *(ctx.params.get("overrides") or ()))
+    typed: list[str] = ctx.params.get("overrides") or []
+    before, last = ["", "", *typed][-2:]
     name, equals, begun = incomplete.partition("=")
     kept = f"{name}="
     if last == "=":  # bash takes `=` for a word of its own, and has only what follows it replaced

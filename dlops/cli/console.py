@@ -72,8 +72,8 @@ def show_error(error: DlopsError, *, as_json: bool = False) -> None:
         err().print(Text.assemble(("  → ", "cyan"), error.hint))
 
 
-def show_outcome(outcome: Outcome, *, as_json: bool = False) -> None:
-    """Print how a launch ended, once."""
+def show_outcome(outcome: Outcome, *, as_json: bool = False, quiet: bool = False) -> None:
+    """Print how a launch ended, once, and unless `quiet` what to type next."""
     if as_json:
         print_json(outcome.as_dict())
         return
@@ -89,7 +89,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool = False) -> None:
     out().print(_table(outcome))
     if outcome.error:
         show_error(outcome.error)
-    elif (step := named(outcome.step)) and set(step.outputs) <= set(outcome.outputs):
+    elif not quiet and (step := named(outcome.step)) and set(step.outputs) <= set(outcome.outputs):
         err().print(Text.assemble(("  → ", "cyan"), step.next.format(**outcome.outputs)))
 
 

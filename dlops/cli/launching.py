@@ -20,5 +20,5 @@ def launch_step(step: str, overrides: Sequence[str] | None, common: Common) -> N
     target = DryRun(named(common.on)) if common.dry_run else named(common.on)
     with Follower(quiet=common.quiet, detached=common.detach) as follower:
         outcome = launch(request, target, show=follower.show, detach=common.detach, dry_run=common.dry_run)
-    console.show_outcome(outcome, as_json=common.json)
+    console.show_outcome(outcome, as_json=common.json, quiet=common.quiet)
     raise typer.Exit(outcome.exit_code)

@@ -60,6 +60,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
 
     def on_train_epoch_start(self) -> None:
         self.train_loss, self._seen = 0.0, 0
+        self.model.train()  # transformers loads models in evaluation mode, and Lightning keeps the mode it finds
         hold_frozen_still(self.model)
 
     def validation_step(self, batch: Batch, index: int) -> None:

@@ -39,8 +39,9 @@ def log(
         "dataset_digest": dataset.digest,
         "synthetic": dataset.synthetic,
     }
-    with tempfile.TemporaryDirectory(prefix="dlops-") as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory(prefix="dlops-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        folder = str(Path(scratch) / NAME)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         info = mlflow.pyfunc.log_model(

@@ -58,14 +58,14 @@ def confusion(evaluation: Evaluation, title: str) -> Figure:
 
 def baselines(accuracies: Mapping[str, float], standard_error: float, title: str) -> Figure:
     """Draw test accuracies as bars, the last one the model's, with its standard error."""
-    figure = Figure(figsize=(6.4, 1.2 + 0.5 * len(accuracies)), layout="constrained")
+    figure = Figure(figsize=(6.4, 1.6 + 0.5 * len(accuracies)), layout="constrained")
     axes = figure.subplots()
     names, values = list(accuracies), list(accuracies.values())
     colours = [_GREY] * (len(values) - 1) + [_BLUE]
-    errors = [0.0] * (len(values) - 1) + [standard_error]
-    axes.barh(names, values, color=colours, xerr=errors, error_kw={"ecolor": "black", "capsize": 3})
+    axes.barh(names, values, color=colours)
+    axes.errorbar(values[-1], len(values) - 1, xerr=standard_error, color="black", capsize=3)
     for place, value in enumerate(values):
-        axes.text(max(0.02, value - 0.02), place, f"{value:.3f}", ha="right", va="center", color="white", fontsize=9)
+        axes.text(max(0.02, value - 0.025), place, f"{value:.3f}", ha="right", va="center", color="white", fontsize=9)
     axes.set(xlabel="test accuracy", xlim=(0, 1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, fontsize=10)

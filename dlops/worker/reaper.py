@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from dlops.worker import processes
+from dlops.worker import processes, scratch
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +28,7 @@ def close_if_dead(client: MlflowClient, run: Any) -> bool:
         return False
     if worker["boot"] == processes.boot_id():
         processes.end(run.info.run_id, group=-1, grace=5.0)
+    scratch.remove(run.info.run_id)
     client.set_tag(run.info.run_id, "dlops.error", ERROR)
     client.set_terminated(run.info.run_id, "FAILED")
     return True

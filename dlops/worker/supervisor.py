@@ -10,13 +10,12 @@ import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from dlops.worker import masking, processes, tracking
+from dlops.worker import masking, processes, scratch, tracking
 from dlops.worker.ending import Ending, ending
 from dlops.worker.events import Events
 from dlops.worker.job import Job
@@ -62,20 +61,20 @@ class Supervisor:
     def _recorded(self, client: Any, record: Record) -> Ending:
         record.log_params()
         self._events.emit("started", run_id=record.run_id, experiment_id=record.experiment_id)
-        with tempfile.TemporaryDirectory(prefix="dlops-") as scratch:
+        with scratch.made(record.run_id) as folder:
             record.start()
-            command = self._with_downloads(scratch)
+            command = self._with_downloads(folder)
             if self._asked:
                 return ending(0, "", stopped="ended before its command started")
-            child = self._start(command, record, Path(scratch))
+            child = self._start(command, record, folder)
             try:
                 close_dead_runs(client, [record.experiment_id])
-                stopped = self._watch(child, record, Path(scratch) / "progress.json")
+                stopped = self._watch(child, record, folder / "progress.json")
             finally:
                 processes.end(record.run_id, group=child.pid, grace=2.0 if child.poll() is not None else 0.0)
         return ending(child.wait(), self._tail, stopped=stopped)
 
-    def _start(self, command: str, record: Record, scratch: Path) -> subprocess.Popen[bytes]:
+    def _start(self, command: str, record: Record, folder: Path) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if name not in self._job.unset}
         environment.pop("MLFLOW_EXPERIMENT_NAME", None)
         environment.update(
@@ -84,7 +83,7 @@ class Supervisor:
             MLFLOW_TRACKING_URI=self._job.tracking_uri,
             MLFLOW_EXPERIMENT_ID=record.experiment_id,
             MLFLOW_RUN_ID=record.run_id,
-            DLOPS_PROGRESS=str(scratch / "progress.json"),
+            DLOPS_PROGRESS=str(folder / "progress.json"),
         )
         environment[processes.MARK] = record.run_id
         return subprocess.Popen(
@@ -149,13 +148,13 @@ class Supervisor:
         self._events.emit("progress", **progress)
         return changed
 
-    def _with_downloads(self, scratch: str) -> str:
+    def _with_downloads(self, scratch_folder: Path) -> str:
         """Fetch what the command needs as local files, and put their places into it."""
         command = self._job.command
         for number, (placeholder, uri) in enumerate(self._job.downloads.items()):
             from mlflow.artifacts import download_artifacts
 
-            folder = Path(scratch) / f"param_{number}"
+            folder = scratch_folder / f"param_{number}"
             folder.mkdir()
             local = download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self._job.tracking_uri)
             command = command.replace(placeholder, shlex.quote(str(local)))

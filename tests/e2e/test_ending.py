@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -137,6 +138,7 @@ def test_a_killed_worker_is_noticed_and_its_run_closed(shell, working, noticed_b
     else:
         shell.run("ingest")
     assert shell.processes() == {}
+    assert not Path(tempfile.gettempdir(), f"dlops-{run}").exists()
     found = shell.json("status", run)
     assert found["status"] == "FAILED"
     assert "killed" in found["error"]

@@ -180,9 +180,9 @@ def test_progress_reaches_whoever_looks(shell, project):
     step = """
         import json, os, time
         place = os.environ["DLOPS_PROGRESS"]
-        for done in range(40):
+        for done in range(100):
             with open(place + ".new", "w") as file:
-                json.dump({"done": done, "total": 40, "unit": "batch", "text": "epoch 1/1"}, file)
+                json.dump({"done": done, "total": 100, "unit": "batch", "text": "epoch 1/1"}, file)
             os.replace(place + ".new", place)
             time.sleep(0.2)
         """
@@ -193,7 +193,7 @@ def test_progress_reaches_whoever_looks(shell, project):
         status = shell.json("status", run)
         assert status["status"] == "RUNNING", "the run ended before any progress was recorded"
         shown = status["progress"]
-    assert (shown["total"], shown["text"]) == (40, "epoch 1/1")
+    assert (shown["total"], shown["text"]) == (100, "epoch 1/1")
     shell.run("logs", run, "-f")
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
+from dlops.errors import StepFailed
 from dlops.ml import backbones, batches, training
 from dlops.ml.classifier import Classifier, Rates
 from dlops.ml.hardware import Arithmetic
@@ -63,10 +66,24 @@ def test_bf16_trains_too(run, tiny_model):
     assert found.test.rows == 40
 
 
-def test_a_model_is_trained_and_not_only_run(run, tiny_model):
-    """transformers gives models in evaluation mode, and Lightning keeps the mode it finds: dropout would be off."""
-    module, _ = trained(tiny_model, epochs=1)
-    assert module.was_training
+def test_dropout_is_on_in_training_and_off_in_evaluation(run, loaded):
+    """transformers gives models in evaluation mode, and Lightning keeps the mode it finds."""
+    model, tokenizer = loaded
+    modes = []
+    model.dropout.register_forward_hook(lambda module, inputs, output: modes.append(module.training))
+    module = Classifier(model, LABELS, Rates(1e-3, 1e-3))
+    training.train(module, loaders(tokenizer), epochs=2, arithmetic=CPU)
+    order = [mode for mode, _ in itertools.groupby(modes)]
+    assert order == [True, False, True, False], "training, validation, training, validation and test"
+
+
+def test_a_loss_that_is_no_number_comes_through_lightning_as_it_is(run, loaded):
+    model, tokenizer = loaded
+    with torch.no_grad():
+        model.classifier.bias.fill_(float("inf"))
+    module = Classifier(model, LABELS, Rates(1e-3, 1e-3))
+    with pytest.raises(StepFailed, match="loss became"):
+        training.train(module, loaders(tokenizer), epochs=1, arithmetic=CPU)
 
 
 @pytest.mark.parametrize("count", [1, 17])

@@ -12,9 +12,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.ml.conftest import LIBRARY_WARNINGS, tiny_model
+from tests.ml.conftest import LIBRARY_WARNINGS, run, tiny_model
 
-__all__ = ["tiny_model"]
+__all__ = ["run", "tiny_model"]
 
 ROOT = Path(__file__).parents[2]
 
