@@ -15,6 +15,9 @@ from dlops.errors import UsageError
 from dlops.project import plan
 from dlops.worker import masking, tracking
 
+_SERVER_SETTINGS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+"""Pages need no job runners: MLflow starts eight processes for them, and leaves them running when it is ended."""
+
 Host = Annotated[
     str, typer.Option("--host", help="Address to listen on; another than this machine's own lets others in.")
 ]
@@ -35,6 +38,8 @@ def ui(host: Host = "127.0.0.1", port: Port = 5000, tracking_uri: TrackingUri = 
         console.err().print(f"Port {port} is taken; using {chosen}.")
     console.err().print(f"http://{host}:{chosen} shows {masking.url(uri)}; Ctrl-C ends it.", markup=False)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(chosen)]
+    for name, value in _SERVER_SETTINGS.items():
+        os.environ.setdefault(name, value)
     os.execv(sys.executable, command)  # noqa: S606 - a list of arguments, no shell
 
 
