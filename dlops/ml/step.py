@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -31,6 +32,8 @@ def main(settings_type: type[Settings], function: Callable[[Settings], None]) ->
 
 def run(settings_type: type[Settings], function: Callable[[Settings], None], arguments: list[str]) -> int:
     """Do what `main` does, and give the exit status."""
+    gc.freeze()  # what was imported stays to the end: no collection needs to look at it
+    gc.enable()
     try:
         settings = schema.parse(settings_type, arguments)
     except DlopsError as error:

@@ -95,7 +95,7 @@ def test_what_a_step_finds_wrong_with_the_data_is_shown(shell):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 @needs_reviews
 def test_real_reviews_to_a_model_that_stock_mlflow_uses_in_a_bare_environment(shell):
     ingested = shell.json("ingest", "--uri", ROOT, f"source={REVIEWS}", "splits=0.6,0.1,0.3")

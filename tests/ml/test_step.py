@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import mlflow
 import pytest
+
+from dlops.ml import step
+from dlops.ml.settings import Ingest
 
 PROGRAM = """
 import time
@@ -125,3 +129,14 @@ def test_a_signal_ends_the_run_as_killed(place, number):
     assert time.monotonic() - began < 10
     assert (process.returncode, only_run(place).info.status) == (130, "KILLED")
     assert err == f"error: Ended by {number.name}.\n"
+
+
+def test_the_garbage_collector_is_on_while_a_step_works(monkeypatch):
+    gc.disable()
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    try:
+        assert step.run(Ingest, lambda settings: None, ["nonsense=1"]) == 2
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
