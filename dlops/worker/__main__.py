@@ -10,6 +10,7 @@ from dlops.worker.job import Job
 from dlops.worker.supervisor import Supervisor
 
 if __name__ == "__main__":
-    Supervisor(Job.from_json(sys.stdin.read()), Events(sys.stdout.fileno())).run()
-    sys.stdout.flush()
+    events = Events(os.dup(sys.stdout.fileno()))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not stand among the events
+    Supervisor(Job.from_json(sys.stdin.read()), events).run()
     os._exit(0)  # nothing is left to do, and the threads of a tracking client take their time to end

@@ -114,6 +114,7 @@ def _mlflow_client() -> Any:
     """Import MLflow the way its own skinny package installs it: without the data-frame stack."""
     if "mlflow" not in sys.modules:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         left_out = [name for name in _NOT_IN_SKINNY if name not in sys.modules]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import time
+import urllib.request
 
 import pytest
 
@@ -39,3 +43,21 @@ def test_artifacts_lie_beside_the_database_wherever_it_is(fresh_shell, project, 
     fresh_shell.json("ingest", "--tracking-uri", f"sqlite:///{store}")
     assert list(store.parent.glob("mlruns/*/*/artifacts/logs/1/000001.log"))
     assert not list(fresh_shell.folder.glob("mlruns"))
+
+
+def test_a_server_is_a_store_too_and_what_mlflow_prints_is_not_taken_for_an_event(shell, project):
+    project(**QUICK)
+    shell.environ["PYTHONUNBUFFERED"] = "1"  # as in most containers: MLflow prints the address of each run it ends
+    server = shell.start("ui", "--port", "0")
+    address = re.search(r"http://127\.0\.0\.1:\d+", server.stderr.readline())
+    assert address
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address[0]}/health", timeout=5):
+            break
+        time.sleep(0.2)
+    document = shell.json("ingest", "--tracking-uri", address[0])
+    assert document["status"] == "FINISHED"
+    assert document["url"].startswith(f"{address[0]}/#/experiments/")
+    server.terminate()
+    server.communicate(timeout=30)
