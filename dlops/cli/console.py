@@ -130,14 +130,15 @@ def _table(outcome: Outcome) -> Table:
     outputs = sorted(outcome.outputs.items(), key=lambda item: expected.index(item[0]) if item[0] in expected else 99)
     rows += [(name, Text(value, style="bold")) for name, value in outputs]
     if outcome.metrics:
-        rows.append(("metrics", _metrics(outcome.metrics)))
+        rows.append(("metrics", pairs({name: number(value) for name, value in outcome.metrics.items()})))
     return facts(rows)
 
 
-def _metrics(metrics: dict[str, float]) -> RenderableType:
+def pairs(values: dict[str, str]) -> Table:
+    """Lay out names and values in two columns, none of them dimmed; a text is no markup."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in metrics.items():
-        table.add_row(Text(name), number(value))
+    for name, value in values.items():
+        table.add_row(Text(name), Text(value))
     return table
 
 

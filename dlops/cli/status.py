@@ -59,17 +59,10 @@ def _one(run: Run) -> RenderableType:
     ]
     rows += [("progress", text)] if (text := _progress(run)) else []
     rows += [(name, Text(value, "bold")) for name, value in run.outputs.items()]
-    rows += [("parameters", _pairs(run.params))] if run.params else []
-    rows += [("metrics", _pairs({k: console.number(v) for k, v in run.metrics.items()}))] if run.metrics else []
+    rows += [("parameters", console.pairs(run.params))] if run.params else []
+    rows += [("metrics", console.pairs({k: console.number(v) for k, v in run.metrics.items()}))] if run.metrics else []
     rows += [("error", Text(run.error, "red"))] if run.error else []
     return Group(console.facts(rows))
-
-
-def _pairs(values: dict[str, str]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in values.items():
-        table.add_row(Text(name), Text(value))
-    return table
 
 
 def _progress(run: Run) -> str:

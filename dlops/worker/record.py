@@ -34,7 +34,6 @@ class Record:
         self.experiment_id = tracking.experiment(client, job.experiment)
         run = tracking.patiently(self._create, seconds=10)
         self.run_id: str = run.info.run_id
-        self.artifact_uri: str = run.info.artifact_uri
         self.stop_asked = threading.Event()
         """Set when someone, anywhere, asked for the run's end with the tag `dlops.cancel`."""
         self.progress: dict[str, Any] = {}
