@@ -9,16 +9,18 @@ import typer
 from dlops.cli import console, options
 from dlops.cli.follower import Follower
 from dlops.cli.options import Common
-from dlops.project.launch import launch
 from dlops.targets.dry_run import DryRun
 from dlops.targets.names import named
 
 
 def launch_step(step: str, overrides: Sequence[str] | None, common: Common) -> None:
     """Launch a step as the command line asks, and exit with its outcome's code."""
-    request = options.request(step, overrides, common)
     target = DryRun(named(common.on)) if common.dry_run else named(common.on)
-    with Follower(quiet=common.quiet, detached=common.detach) as follower:
-        outcome = launch(request, target, show=follower.show, detach=common.detach, dry_run=common.dry_run)
+    with target.ahead():
+        from dlops.project.launch import launch
+
+        request = options.request(step, overrides, common)
+        with Follower(quiet=common.quiet, detached=common.detach) as follower:
+            outcome = launch(request, target, show=follower.show, detach=common.detach, dry_run=common.dry_run)
     console.show_outcome(outcome, as_json=common.json, quiet=common.quiet)
     raise typer.Exit(outcome.exit_code)

@@ -8,14 +8,16 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
 
 from dlops.cli import completion
 from dlops.config import overrides
-from dlops.project.plan import Request
+
+if TYPE_CHECKING:
+    from dlops.project.plan import Request
 
 Overrides = Annotated[
     list[str] | None,
@@ -110,6 +112,8 @@ def request(step: str, arguments: Sequence[str] | None, common: Common) -> Reque
     Raises:
         UsageError: the parameters cannot be read.
     """
+    from dlops.project.plan import Request
+
     return Request(
         step=step,
         given=overrides.parse(arguments or ()),

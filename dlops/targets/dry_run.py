@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from dlops.targets.interface import Event, Target
 from dlops.worker.job import Job
@@ -25,6 +26,10 @@ class DryRun:
     def __init__(self, instead_of: Target) -> None:
         self._instead_of = instead_of
         self.name = instead_of.name
+
+    def ahead(self) -> AbstractContextManager[None]:
+        """Begin nothing."""
+        return nullcontext()
 
     def problems(self, job: Job) -> list[str]:
         """List what the real target would say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from dlops.worker.job import Job
@@ -25,6 +26,9 @@ class Target(Protocol):
     """A place where jobs run."""
 
     name: str
+
+    def ahead(self) -> AbstractContextManager[None]:
+        """Begin, while a job is still being planned, what takes time and needs no job; undo it when none came."""
 
     def problems(self, job: Job) -> list[str]:
         """List what would keep this job from running here, without starting or creating anything."""

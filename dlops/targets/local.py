@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
 
 from dlops.targets.interface import Event
@@ -48,6 +47,19 @@ class LocalRun:
         self._errors.seek(0)
         yield {"event": "lost", "text": self._errors.read().decode(errors="replace")[-4000:]}
 
+    def hand_over(self, job: Job) -> None:
+        """Give the worker its job; one that could not even begin says why in its errors."""
+        assert self._worker.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._worker.stdin:
+            self._worker.stdin.write(job.to_json().encode())
+
+    def discard(self) -> None:
+        """Kill a worker that got no job, and so has done nothing."""
+        self._worker.kill()
+        self._worker.communicate()
+        self._events.close()
+        self._errors.close()
+
     def terminate(self) -> None:
         """Send SIGTERM to the worker, which ends its command and its run."""
         if self._worker.poll() is None:
@@ -68,6 +80,20 @@ class Local:
 
     name = "local"
 
+    def __init__(self) -> None:
+        self._waiting: LocalRun | None = None
+
+    @contextlib.contextmanager
+    def ahead(self) -> Iterator[None]:
+        """Start a worker that waits for its job: importing MLflow takes it longer than planning takes us."""
+        self._waiting = _worker()
+        try:
+            yield
+        finally:
+            if self._waiting:
+                self._waiting.discard()
+                self._waiting = None
+
     def problems(self, job: Job) -> list[str]:
         """Check what a local run needs of this machine: a store that can be written, and room."""
         database = tracking.sqlite_file(job.tracking_uri)
@@ -82,20 +108,23 @@ class Local:
         return []
 
     def start(self, job: Job) -> LocalRun:
-        """Start a worker in a session of its own, so that no signal of this terminal reaches it."""
-        events, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - they live as long as the run
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dlops.worker"],
-            stdin=subprocess.PIPE,
-            stdout=_appending(events),
-            stderr=errors,
-            cwd=Path.home() if not Path.cwd().exists() else None,
-            start_new_session=True,
-        )
-        assert worker.stdin is not None
-        with contextlib.suppress(BrokenPipeError), worker.stdin:  # a worker that cannot even begin says why in `errors`
-            worker.stdin.write(job.to_json().encode())
-        return LocalRun(worker, events, errors)
+        """Hand the job to the worker that waits for it, or to a new one."""
+        run, self._waiting = self._waiting or _worker(), None
+        run.hand_over(job)
+        return run
+
+
+def _worker() -> LocalRun:
+    """Start a worker in a session of its own, so that no signal of this terminal reaches it."""
+    events, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - they live as long as the run
+    worker = subprocess.Popen(
+        [sys.executable, "-P", "-m", "dlops.worker"],
+        stdin=subprocess.PIPE,
+        stdout=_appending(events),
+        stderr=errors,
+        start_new_session=True,
+    )
+    return LocalRun(worker, events, errors)
 
 
 def _appending(file: IO[bytes]) -> IO[bytes]:

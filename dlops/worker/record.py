@@ -14,6 +14,7 @@ from dlops.worker import processes, tracking
 from dlops.worker.ending import Ending
 from dlops.worker.events import Events
 from dlops.worker.job import Job
+from dlops.worker.reaper import close_dead_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -105,6 +106,7 @@ class Record:
 
     def _keep(self) -> None:
         self._tried("the run's inputs could not be kept", self._log_inputs)
+        self._tried("runs of killed workers could not be closed", self._close_dead_runs)
         next_beat = time.monotonic() + HEARTBEAT / 2
         next_piece = time.monotonic() + _FIRST_PIECES
         while not self._ending.wait(max(0.0, min(next_beat, next_piece) - time.monotonic())):
@@ -120,6 +122,9 @@ class Record:
         long = {f"params/{name}.txt": value for name, value in self._job.params.items() if len(value) > _LONGEST_PARAM}
         for name, text in {**self._job.artifacts, **long}.items():
             self._client.log_text(self.run_id, text, name)
+
+    def _close_dead_runs(self) -> None:
+        close_dead_runs(self._client, [self.experiment_id])
 
     def _beat(self) -> None:
         self._client.set_tag(self.run_id, "dlops.heartbeat", str(int(time.time())))

@@ -13,13 +13,11 @@ import subprocess
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from dlops.worker import masking, processes, scratch, tracking
 from dlops.worker.ending import Ending, ending
 from dlops.worker.events import Events
 from dlops.worker.job import Job
-from dlops.worker.reaper import close_dead_runs
 from dlops.worker.record import Record
 
 _TAIL = 65536
@@ -53,12 +51,12 @@ class Supervisor:
             self._events.emit("failed", kind="unreachable", message=str(error), hint=hint)
             return
         try:
-            end = self._recorded(client, record)
+            end = self._recorded(record)
         except Exception as error:  # a fault of ours or of the machine: the run must say so, not stay open
             end = Ending("FAILED", 1, f"The worker failed: {type(error).__name__}: {error}")
         self._finish(record, end, began)
 
-    def _recorded(self, client: Any, record: Record) -> Ending:
+    def _recorded(self, record: Record) -> Ending:
         record.log_params()
         self._events.emit("started", run_id=record.run_id, experiment_id=record.experiment_id)
         with scratch.made(record.run_id) as folder:
@@ -68,7 +66,6 @@ class Supervisor:
                 return ending(0, "", stopped="ended before its command started")
             child = self._start(command, record, folder)
             try:
-                close_dead_runs(client, [record.experiment_id])
                 stopped = self._watch(child, record, folder / "progress.json")
             finally:
                 processes.end(record.run_id, group=child.pid, grace=2.0 if child.poll() is not None else 0.0)

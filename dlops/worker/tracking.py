@@ -34,6 +34,12 @@ class Unreachable(Exception):
     """The tracking store did not answer, or refused."""
 
 
+def load() -> None:
+    """Import MLflow now, so that `connect` need not; where that fails, `connect` says why."""
+    with contextlib.suppress(Exception), _no_collection():
+        _mlflow_client()
+
+
 def connect(uri: str, lock_folder: str = "") -> MlflowClient:
     """Open a tracking store; a local database is initialised once, under a lock, however many come at once.
 

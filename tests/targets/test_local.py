@@ -126,6 +126,22 @@ def test_problems_with_the_store(tmp_path, uri, said):
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_worker_started_ahead_takes_the_job(tmp_path):
+    target = Local()
+    with target.ahead():
+        run = target.start(job(tmp_path, "sqlite://///nowhere\0/x.db"))
+    with run._events, run._errors:
+        assert [event["event"] for event in run.events()] == ["failed"]
+
+
+def test_a_worker_started_ahead_is_gone_when_the_job_was_refused():
+    target = Local()
+    with target.ahead():
+        process = target._waiting._worker
+        assert process.poll() is None
+    assert process.returncode == -9
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written(tmp_path):
     tmp_path.chmod(0o500)

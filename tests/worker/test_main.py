@@ -21,3 +21,9 @@ def test_what_is_no_job_is_refused_aloud():
     assert done.returncode != 0
     assert done.stdout == ""
     assert "JSONDecodeError" in done.stderr
+
+
+def test_no_job_at_all_ends_it_in_silence():
+    """Whoever started it ahead of a job is gone, or refused the job."""
+    done = subprocess.run([sys.executable, "-P", "-m", "dlops.worker"], input="", capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
