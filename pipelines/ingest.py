@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+from dlops.config import locations
 from dlops.errors import DataError
 from dlops.ml import columns, record, sources, splits, step, tables
 from dlops.ml.cleaning import Cleaned, clean
@@ -25,7 +27,7 @@ def ingest(settings: Ingest) -> None:
     _check(cleaned, counts, source)
     say(_told(cleaned, text, label))
 
-    uri = tables.located(settings.table) if settings.table else tables.named(source.name)
+    uri = locations.located("table", settings.table or source.name, Path.cwd())
     about = {
         "source": source.where,
         "synthetic": source.synthetic,

@@ -5,17 +5,16 @@ MLproject default, the project's `configs/STEP.yaml`, each `-c FILE`, environmen
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlops.config import paths, yaml
+from dlops.config import locations, yaml
 from dlops.config.parameters import Parameter, suggestion
 from dlops.errors import ConfigError, UsageError
 
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]*:")
+_DEFAULT, _TYPED = "MLproject", "command line"
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Setting:
 
     @property
     def is_uri(self) -> bool:
-        return bool(_SCHEME.match(self.value))
+        return locations.is_uri(self.value)
 
 
 @dataclass(frozen=True)
@@ -58,80 +57,85 @@ def resolve(
         ConfigError: only files are wrong. Unknown names, wrong types, missing values and paths: all at once.
     """
     known = {parameter.name: parameter for parameter in parameters}
+    problems = _Problems()
     chosen: dict[str, _Given] = {}
-    file_problems: list[str] = []
-    typed_problems: list[str] = []
-
-    def take(name: str, value: Any, layer: str, base: Path, problems: list[str]) -> None:
+    for name, given_value in _layers(known, step, files, environ, given, problems):
         if name in known:
-            chosen[name] = _Given(value, layer, base)
+            chosen[name] = given_value
         else:
-            problems.append(f"{layer}: {name!r} is no parameter of this entry point{_nearest(name, known)}")
+            problems.of(given_value.layer).append(
+                f"{given_value.layer}: {name!r} is no parameter of this entry point{_nearest(name, known)}"
+            )
+    settings = []
+    for parameter in parameters:
+        entry = chosen.get(parameter.name) or _Given(parameter.default, _DEFAULT, project)
+        if entry.value is not None:
+            settings += _settled(parameter, entry, problems)
+        elif complete:
+            problems.of(entry.layer).append(
+                f"{parameter.name!r} needs a value: {parameter.name}=…{_described(parameter)}"
+            )
+    problems.refuse(step)
+    return tuple(settings)
 
+
+class _Problems:
+    """What is wrong, in the files and in what was typed."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.typed: list[str] = []
+
+    def of(self, layer: str) -> list[str]:
+        typed = layer in (_TYPED, _DEFAULT) or layer.startswith("environment ")
+        return self.typed if typed else self.files
+
+    def refuse(self, step: str) -> None:
+        if self.files or self.typed:
+            error_class = UsageError if self.typed else ConfigError
+            problems = [*self.files, *self.typed]
+            raise error_class(
+                f"The parameters of {step} are wrong.", problems=problems, hint=f"`dlops params {step}` lists them."
+            )
+
+
+def _layers(
+    known: Mapping[str, Parameter],
+    step: str,
+    files: Sequence[Path],
+    environ: Mapping[str, str],
+    given: Mapping[str, str],
+    problems: _Problems,
+) -> Iterator[tuple[str, _Given]]:
+    """Give every value of every layer above the defaults, the weakest first."""
     for file in files:
         try:
             document = yaml.load(file, as_text=True)
         except ConfigError as error:
-            file_problems.append(f"{error.message} {error.hint}".strip())
+            problems.files.append(f"{error.message} {error.hint}".strip())
             continue
         for name, value in document.values.items():
-            take(name, value, document.where(name), document.path.absolute().parent, file_problems)
+            yield name, _Given(value, document.where(name), document.path.absolute().parent)
     here = Path.cwd()
     prefix = f"DLOPS_{step}_".upper().replace("-", "_")
     by_variable = {f"{prefix}{name}".upper().replace("-", "_"): name for name in known}
-    by_option = {name.replace("-", "_"): name for name in known}
     for variable in sorted(variable for variable in environ if variable.startswith(prefix)):
         name = by_variable.get(variable, variable.removeprefix(prefix).lower())
-        take(name, environ[variable], f"environment {variable}", here, typed_problems)
+        yield name, _Given(environ[variable], f"environment {variable}", here)
+    by_option = {name.replace("-", "_"): name for name in known}
     for name, value in given.items():
-        take(name if name in known else by_option.get(name, name), value, "command line", here, typed_problems)
-
-    settings = []
-    for parameter in parameters:
-        entry = chosen.get(parameter.name) or _Given(parameter.default, "MLproject", project)
-        problems = file_problems if _is_file(entry.layer) else typed_problems
-        if entry.value is None and not complete:
-            continue
-        if entry.value is None:
-            problems.append(f"{parameter.name!r} needs a value: {parameter.name}=…{_described(parameter)}")
-            continue
-        try:
-            text = parameter.canonical(entry.value)
-            settings.append(Setting(parameter, _located(parameter, text, entry.base), entry.layer))
-        except ValueError as error:
-            problems.append(f"{entry.layer}: {parameter.name!r} {error}")
-    if typed_problems or file_problems:
-        error_class = UsageError if typed_problems else ConfigError
-        problems = [*file_problems, *typed_problems]
-        raise error_class(
-            f"The parameters of {step} are wrong.", problems=problems, hint=f"`dlops params {step}` lists them."
-        )
-    return tuple(settings)
+        yield name if name in known else by_option.get(name, name), _Given(value, _TYPED, here)
 
 
-def _located(parameter: Parameter, text: str, base: Path) -> str:
-    """Make a relative path absolute, against the folder of whoever wrote it; URIs and words stay.
-
-    Raises:
-        ValueError: what must exist does not.
-    """
-    if parameter.type not in ("path", "location", "output", "model") or not text or _SCHEME.match(text):
-        return text
-    if text == parameter.default and "/" not in text and parameter.type in ("location", "model"):
-        return text  # the word a step knows, also where a folder happens to be called so
-    path = paths.absolute(text, base)
-    table = path.name.partition("@")[0]
-    exists = paths.exists(path) or (bool(table) and paths.exists(path.with_name(table)))
-    looks_like_path = text.startswith((".", "~", "/")) or ("/" in text and parameter.type != "model")
-    if parameter.type == "path" and not exists:
-        raise ValueError(f"names no file or folder: {path}")
-    if parameter.type == "location" and looks_like_path and not exists and not set("*?[") & set(text):
-        raise ValueError(f"names no file or folder: {path}")
-    return str(path) if exists or looks_like_path or parameter.type in ("path", "output") else text
-
-
-def _is_file(layer: str) -> bool:
-    return layer != "command line" and not layer.startswith("environment ") and layer != "MLproject"
+def _settled(parameter: Parameter, given: _Given, problems: _Problems) -> list[Setting]:
+    """Settle one parameter; none where its value is wrong."""
+    try:
+        text = parameter.canonical(given.value)
+        value = locations.located(parameter.type, text, given.base, default=text == parameter.default)
+        return [Setting(parameter, value, given.layer)]
+    except ValueError as error:
+        problems.of(given.layer).append(f"{given.layer}: {parameter.name!r} {error}")
+        return []
 
 
 def _nearest(name: str, known: Mapping[str, Parameter]) -> str:

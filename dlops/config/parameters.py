@@ -13,12 +13,13 @@ import yaml
 
 TYPES = (
     *("str", "int", "float", "bool", "list[str]", "list[int]", "list[float]"),
-    *("path", "uri", "location", "output", "model"),
+    *("path", "uri", "location", "table", "dataset", "model"),
 )
 """Stock MLflow knows `path` (a local path that exists; a URI is fetched) and `uri`; the others it passes on.
 
-`location` is what a step reads: a path, a URI or a word the step knows (`sample`). `output` is a path or URI that it
-writes. `model` is a hub id, `package:NAME`, `models:/…`, `runs:/…` or a folder.
+`location` is what a step reads: a path, a URI or a word the step knows (`sample`). `table` is a Delta table that it
+writes, `dataset` one that it reads (`TABLE@VERSION`, `runs:/…`): a path, a URI, or the name of one in the user's data
+folder. `model` is a hub id, `package:NAME`, `models:/…`, `runs:/…` or a folder.
 """
 
 _SYNONYMS = {"string": "str", "integer": "int", "number": "float", "double": "float", "boolean": "bool"}

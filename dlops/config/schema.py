@@ -41,7 +41,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Kind:
-    """A parameter type that Python has no type for: `path`, `uri` or `location`."""
+    """A parameter type that Python has no type for: `path`, `uri`, `location` and so on."""
 
     name: str
 

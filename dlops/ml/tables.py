@@ -13,7 +13,6 @@ import deltalake
 import pyarrow as pa
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from dlops.config import folders
 from dlops.errors import DataError
 
 COLUMNS = ("id", "text", "label", "split")
@@ -34,18 +33,6 @@ class Version:
     @property
     def reference(self) -> str:
         return f"{self.uri}@{self.number}"
-
-
-def named(name: str) -> str:
-    """Give the place of the table called `name` in the user's data folder."""
-    return str(folders.data() / "tables" / name)
-
-
-def located(location: str) -> str:
-    """Make the path of a table absolute; a URI stays as it is."""
-    if "://" in location and not location.startswith("file://"):
-        return location
-    return str(Path(location.removeprefix("file://")).expanduser().absolute())
 
 
 def digest(rows: Iterable[tuple[str, str, str]]) -> str:

@@ -90,8 +90,11 @@ def test_what_a_step_finds_wrong_with_the_data_is_shown(shell):
     assert document["status"] == "FAILED"
     for said in ("title", "stars", "text="):
         assert said in document["error"]["message"] + document["error"]["hint"]
-    missing = shell.json("finetune", "--uri", ROOT, "dataset=nothing", exit_code=4)
-    assert "dlops ingest" in missing["error"]["message"] + missing["error"]["hint"]
+    missing = shell.json("finetune", "--uri", ROOT, "dataset=nothing", exit_code=2)
+    assert "dlops ingest" in missing["error"]["message"]
+    misspelt = shell.json("ingest", "--uri", ROOT, "source=review.csv", exit_code=2)
+    assert "reviews.csv" in misspelt["error"]["message"]
+    assert len(shell.json("status")) == 1
 
 
 @pytest.mark.slow

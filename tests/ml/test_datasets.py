@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from dlops.config import locations
 from dlops.errors import DataError
 from dlops.ml import datasets, record, splits, tables
 
@@ -49,9 +50,9 @@ def test_the_order_of_rows_in_the_table_does_not_matter(tmp_path, table):
 
 
 def test_a_bare_word_is_a_table_of_the_users(tmp_path, monkeypatch):
-    write(tables.named("sample"), *ROWS, synthetic=True)
+    write(str(locations.table("sample")), *ROWS, synthetic=True)
     assert datasets.open("sample").synthetic
-    assert datasets.open("sample@0").uri == tables.named("sample")
+    assert datasets.open("sample@0").uri == str(locations.table("sample"))
     monkeypatch.chdir(tmp_path)
     write(str(tmp_path / "mine"), *ROWS)
     assert datasets.open("mine").uri == str(tmp_path / "mine")

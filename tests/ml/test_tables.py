@@ -62,10 +62,3 @@ def test_what_is_missing_is_told(tmp_path):
     with pytest.raises(DataError, match="has no version 9") as caught:
         tables.read(uri, 9)
     assert "up to 0" in caught.value.hint
-
-
-def test_places():
-    assert tables.located("s3://bucket/table") == "s3://bucket/table"
-    assert tables.located("file:///data/table") == "/data/table"
-    assert tables.located("table").startswith("/")
-    assert tables.named("sample").endswith("home/data/tables/sample")

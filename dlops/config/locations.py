@@ -1,0 +1,102 @@
+"""What a parameter's value names: a file, a table, a model, or a word that the step itself knows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dlops.config import folders, paths
+from dlops.config.parameters import suggestion
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,7}")
+_AT = re.compile(r"(?P<place>.+)@(?P<version>\d+|\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2}))")
+
+
+def is_uri(text: str) -> bool:
+    """Say whether a text begins with a scheme, as `s3://…` and `runs:/…` do."""
+    return bool(_SCHEME.match(text))
+
+
+def located(kind: str, text: str, base: Path, *, default: bool = False) -> str:
+    """Make what a value names absolute, `base` being the folder of whoever wrote it; URIs and words stay.
+
+    `default` says that the value is the parameter's default: a word is the step's own then, whatever lies in a folder.
+
+    Raises:
+        ValueError: what must exist does not.
+    """
+    if not text or is_uri(text):
+        return text
+    match kind:
+        case "path":
+            return _file(text, base)
+        case "location":
+            return text if default and "/" not in text else _file_or_word(text, base)
+        case "table":
+            return str(paths.absolute(text, base) if _is_path(text) else table(text))
+        case "dataset":
+            return _dataset(text, base)
+        case "model":
+            return text if default and "/" not in text else _folder_or_word(text, base)
+    return text
+
+
+def table(name: str) -> Path:
+    """Give the place of the table called `name` in the user's data folder."""
+    return folders.data() / "tables" / name
+
+
+def place(name: str, base: Path | None = None) -> Path:
+    """Give the place of a table: a bare name is one of the user's, unless only `base` has one so called."""
+    here, known = paths.absolute(name, base), table(name)
+    return here if _is_path(name) or (paths.exists(here) and not paths.exists(known)) else known
+
+
+def versioned(reference: str) -> tuple[str, int | str | None]:
+    """Split `TABLE@VERSION`: a number, a time (ISO 8601), or `None` where no version is named."""
+    found = _AT.fullmatch(reference)
+    if not found:
+        return reference, None
+    version = found["version"]
+    return found["place"], int(version) if version.isdigit() else version
+
+
+def _dataset(text: str, base: Path) -> str:
+    name, version = versioned(text)
+    found = place(name, base)
+    if not paths.exists(found):
+        near = suggestion(found.name, _names(found.parent)) or "; `dlops ingest` makes one"
+        raise ValueError(f"names no dataset: {found}{near}")
+    return str(found) if version is None else f"{found}@{version}"
+
+
+def _file(text: str, base: Path) -> str:
+    path = paths.absolute(text, base)
+    if not paths.exists(path):
+        raise ValueError(f"names no file or folder: {path}{suggestion(path.name, _names(path.parent))}")
+    return str(path)
+
+
+def _file_or_word(text: str, base: Path) -> str:
+    """A word that ends like a file's name is a file's name, so that a misspelt one is noticed."""
+    path = paths.absolute(text, base)
+    if set("*?[") & set(text) or paths.exists(path):
+        return str(path) if _is_path(text) or paths.exists(path) else text
+    return _file(text, base) if _is_path(text) or _SUFFIX.fullmatch(path.suffix) else text
+
+
+def _folder_or_word(text: str, base: Path) -> str:
+    path = paths.absolute(text, base)
+    return str(path) if paths.exists(path) or text.startswith((".", "~", "/")) else text
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith((".", "~")) or "/" in text or "\\" in text
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []
