@@ -51,7 +51,7 @@ class Document:
         return f"{self.path}:{self.lines[key]}" if key in self.lines else str(self.path)
 
 
-def load(path: Path, *, shown_as: Path | None = None, as_text: bool = False) -> Document:
+def load(path: Path, *, as_text: bool = False) -> Document:
     """Read a mapping from a YAML file; an empty file is an empty mapping.
 
     With `as_text`, what YAML would make a number, a date or true or false stays the text that is written.
@@ -59,32 +59,31 @@ def load(path: Path, *, shown_as: Path | None = None, as_text: bool = False) -> 
     Raises:
         ConfigError: the file cannot be read, is not YAML, is no mapping, or gives a key twice.
     """
-    shown = shown_as or path
     try:
         loader = (_TextLoader if as_text else _Loader)(path.read_text(encoding="utf-8"))
-        loader.name = str(shown)
+        loader.name = str(path)
         node = loader.get_single_node()
         if node is None:
-            return Document(shown)
-        _refuse_repeated_keys(node, shown, set())
+            return Document(path)
+        _refuse_repeated_keys(node, path, set())
         values = loader.construct_document(node)
     except OSError as error:
-        raise ConfigError(f"{shown} cannot be read: {error.strerror}.") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{shown} is not UTF-8 text.", hint="Save it as UTF-8.") from error
+        raise ConfigError(f"{path} is not UTF-8 text.", hint="Save it as UTF-8.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         what = getattr(error, "problem", None) or str(error)
-        raise ConfigError(f"{shown}{line} is not valid YAML: {what}.") from error
+        raise ConfigError(f"{path}{line} is not valid YAML: {what}.") from error
     except (ValueError, RecursionError) as error:  # a 31st of February; a thousand brackets
-        raise ConfigError(f"{shown} is not valid YAML: {error}.") from error
+        raise ConfigError(f"{path} is not valid YAML: {error}.") from error
     if values is None:  # a lone `---`
-        return Document(shown)
+        return Document(path)
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{shown} must hold KEY: VALUE lines, not a {type(values).__name__}.")
+        raise ConfigError(f"{path} must hold KEY: VALUE lines, not a {type(values).__name__}.")
     lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
-    return Document(shown, {str(key): value for key, value in values.items()}, lines)
+    return Document(path, {str(key): value for key, value in values.items()}, lines)
 
 
 def _refuse_repeated_keys(node: yaml.Node, path: Path, visited: set[int]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import platform
@@ -12,14 +10,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlops.config import folders, yaml
 from dlops.errors import ConfigError, UsageError
-from dlops.worker import masking
+from dlops.worker import locks, masking
 
 KINDS = ("local", "uv")
 _CONDA_PYTHON = re.compile(r"(?:[\w-]+::)?python(?P<limits>|[\s=<>~!][\s\d.,*=<>~!]*(?:=\w+)?)")
@@ -158,7 +156,7 @@ def _resolved(wanted: Requirements) -> str:
         text, *contents, wanted.python, platform.platform(), str(wanted.file.parent) if _is_local(text) else ""
     )
     kept = folders.cache() / "locks" / f"{key}.txt"
-    with _locked(kept.with_suffix(".lock")):
+    with locks.held(kept.with_suffix(".lock")):
         if not kept.exists():
             answer = _uv(
                 wanted,
@@ -181,7 +179,7 @@ def _resolved(wanted: Requirements) -> str:
 def _built(wanted: Requirements, lock: str) -> Path:
     """Build beside and rename into place, under a lock: whoever comes second finds it whole."""
     place = folders.cache() / "envs" / _digest(lock, wanted.python, platform.machine())
-    with _locked(place.with_suffix(".lock")):
+    with locks.held(place.with_suffix(".lock")):
         if place.exists():
             return place
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".building-") as building:
@@ -228,11 +226,3 @@ def _is_local(text: str) -> bool:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
-
-
-@contextlib.contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gc
 import hashlib
 import importlib
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dlops.worker import masking
+from dlops.worker import locks, masking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,7 +54,7 @@ def connect(uri: str, lock_folder: str = "") -> MlflowClient:
             if database := sqlite_file(uri):
                 database.parent.mkdir(parents=True, exist_ok=True)
                 os.chdir(database.parent)
-                with _locked(lock_folder, uri):
+                with locks.held(_lock(lock_folder, uri)):
                     return client_class(uri)
             return client_class(uri)
     except ModuleNotFoundError as error:
@@ -147,14 +146,9 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-@contextlib.contextmanager
-def _locked(folder: str, uri: str) -> Iterator[None]:
-    place = Path(folder or tempfile.gettempdir())
-    place.mkdir(parents=True, exist_ok=True)
+def _lock(folder: str, uri: str) -> Path:
     name = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    with (place / f"dlops-store-{name}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return Path(folder or tempfile.gettempdir()) / f"dlops-store-{name}.lock"
 
 
 def _first_line(error: BaseException) -> str:

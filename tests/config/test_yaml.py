@@ -117,9 +117,3 @@ def test_a_folder_or_nothing_cannot_be_read(tmp_path):
     for file in (tmp_path, tmp_path / "missing.yaml"):
         with pytest.raises(ConfigError, match="cannot be read"):
             yaml.load(file)
-
-
-def test_shown_as_stands_in_every_message(tmp_path):
-    (tmp_path / "c.yaml").write_text("- 1")
-    with pytest.raises(ConfigError, match=r"^configs/x\.yaml must hold"):
-        yaml.load(tmp_path / "c.yaml", shown_as="configs/x.yaml")
