@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from dlops.config import locations
+from dlops.data import columns, sources, splits, tables
+from dlops.data.cleaning import Cleaned, clean
+from dlops.data.sources import Source
 from dlops.errors import DataError
-from dlops.ml import columns, record, sources, splits, step, tables
-from dlops.ml.cleaning import Cleaned, clean
+from dlops.ml import record, step
 from dlops.ml.progress import say
 from dlops.ml.settings import Ingest
-from dlops.ml.sources import Source
 
 
 def ingest(settings: Ingest) -> None:

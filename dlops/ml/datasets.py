@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlops.config import locations
+from dlops.data import splits, tables
 from dlops.errors import DataError
-from dlops.ml import splits, tables
 
 _OUTPUT = re.compile(r"runs:/([^/]+)/dataset")
 

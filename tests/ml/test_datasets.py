@@ -8,8 +8,9 @@ import pytest
 from deltalake import write_deltalake
 
 from dlops.config import locations
+from dlops.data import splits, tables
 from dlops.errors import DataError
-from dlops.ml import datasets, record, splits, tables
+from dlops.ml import datasets, record
 
 
 def write(uri, *rows, **about):

@@ -9,7 +9,8 @@ import mlflow
 import pandas as pd
 import pytest
 
-from dlops.ml import datasets, splits, tables
+from dlops.data import splits, tables
+from dlops.ml import datasets
 from tests.conftest import REVIEWS, needs_reviews
 from tests.ml.conftest import simple_rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dlops.ml.sources import Row
+from dlops.data.sources import Row
 
 
 @dataclass

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
+from dlops.data import splits
 from dlops.errors import UsageError
-from dlops.ml import splits
 
 SHARES = (0.6, 0.1, 0.3)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlops.data import sample
 from dlops.errors import DataError
-from dlops.ml import sample
 
 _FIELD_LIMIT = 10_000_000
 """Characters of one CSV field; Python's own limit of 131,072 refuses long documents."""

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dlops.ml import baselines, sample, splits
+from dlops.data import sample, splits
+from dlops.ml import baselines
 from dlops.ml.datasets import Split
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import deltalake
 import pytest
 
+from dlops.data import tables
 from dlops.errors import DataError
-from dlops.ml import tables
 
 ROWS = {"id": ["1", "2"], "text": ["a", "b"], "label": ["x", "y"], "split": ["train", "test"]}
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlops.ml.cleaning import clean
-from dlops.ml.sources import Row
+from dlops.data.cleaning import clean
+from dlops.data.sources import Row
 
 
 def rows(*pairs):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from dlops.data import columns
 from dlops.errors import DataError
-from dlops.ml import columns
 
 
 def choose(names, text=None, label=None):

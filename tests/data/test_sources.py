@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from dlops.data import sample, sources
 from dlops.errors import DataError
-from dlops.ml import sample, sources
 
 PAIRS = [("fine, really", "pos"), ('a "bad" one\nof two lines', "neg")]
 
