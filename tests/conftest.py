@@ -46,16 +46,16 @@ class Shell:
         self.started.append(process)
         return process
 
-    def run(self, *words: object, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run `dlops` to its end and hold its exit code to `exit_code`."""
+    def run(self, *words: object, exit_code: int = 0, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+        """Run `dlops` to its end, for `seconds` at most, and hold its exit code to `exit_code`."""
         process = self.start(*words)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=seconds)
         assert process.returncode == exit_code, f"exit {process.returncode}\n--- stdout\n{out}\n--- stderr\n{err}"
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
-    def json(self, *words: object, exit_code: int = 0) -> Any:
+    def json(self, *words: object, exit_code: int = 0, seconds: float = 240) -> Any:
         """Run `dlops … --json` and read its one document."""
-        return json.loads(self.run(*words, "--json", exit_code=exit_code).stdout)
+        return json.loads(self.run(*words, "--json", exit_code=exit_code, seconds=seconds).stdout)
 
     @property
     def database(self) -> Path:

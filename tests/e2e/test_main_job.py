@@ -103,11 +103,14 @@ def test_what_a_step_finds_wrong_with_the_data_is_shown(shell):
 def test_real_reviews_to_a_model_that_stock_mlflow_uses_in_a_bare_environment(shell):
     ingested = shell.json("ingest", "--uri", ROOT, f"source={REVIEWS}", "splits=0.6,0.1,0.3")
     dataset = ingested["outputs"]["dataset"]
-    frozen = shell.json("finetune", "--uri", ROOT, f"dataset={dataset}", "strategy=freeze")
-    tuned = shell.json("finetune", "--uri", ROOT, f"dataset={dataset}", "strategy=no_freeze", "epochs=2")
+    on_it = ("finetune", "--uri", ROOT, f"dataset={dataset}")
+    frozen = shell.json(*on_it, "strategy=freeze", seconds=1500)
+    tuned = shell.json(*on_it, "strategy=no_freeze", "epochs=2", seconds=1500)
     print({name: (run["metrics"]["test_accuracy"]) for name, run in (("freeze", frozen), ("no_freeze", tuned))})
-    assert frozen["metrics"]["test_accuracy"] > 0.75
-    assert tuned["metrics"]["test_accuracy"] > 0.82
+    # One standard error of 793 rows is 1.3 points; the floors lie three of them below what was measured.
+    assert frozen["metrics"]["test_accuracy"] >= 0.75
+    assert tuned["metrics"]["test_accuracy"] >= 0.82
+    assert tuned["metrics"]["baseline_bag_of_words_test_accuracy"] == pytest.approx(0.86, abs=0.03)
     environ = {**shell.environ, "MLFLOW_TRACKING_URI": tuned["tracking_uri"]}
     model = tuned["outputs"]["model"]
     bare = shell.folder / "bare"
