@@ -120,7 +120,12 @@ def test_real_reviews_to_a_model_that_stock_mlflow_uses_in_a_bare_environment(sh
     install = [bare / "bin/python", "-m", "pip", "install", "-q", "-r", got.stdout.splitlines()[-1]]
     subprocess.run(install, check=True)
     answer = subprocess.run(
-        [bare / "bin/python", "-c", CLASSIFY, model], env=environ, capture_output=True, text=True, check=True
+        [bare / "bin/python", "-P", "-c", CLASSIFY, model],
+        cwd=shell.folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     told = json.loads(answer.stdout.splitlines()[-1])
     assert (told["dlops"], told["labels"]) == (False, ["positive", "negative"])
