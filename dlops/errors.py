@@ -61,6 +61,14 @@ class StepFailed(DlopsError):
     exit_code = 4
     kind = "step"
 
+    def __init__(self, message: str, *, hint: str = "", problems: Sequence[str] = (), printed: str = "") -> None:
+        super().__init__(message, hint=hint, problems=problems)
+        self.printed = printed
+        """The step's own last error, which whoever followed it has seen."""
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, [super().__str__(), self.printed]))
+
 
 class DataError(StepFailed):
     """The data a step was given cannot be read or used."""

@@ -135,6 +135,7 @@ def fresh_shell(tmp_path: Path) -> Iterator[Shell]:
     folder = tmp_path / "work"
     folder.mkdir()
     environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environ.pop("COLUMNS", None)  # pytest-xdist sets it
     shell = Shell(folder, environ)
     yield shell
     shell.close()

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from dlops.cli import console
+from dlops.cli import completion, console
 from dlops.cli.options import AsJson, TrackingUri
 from dlops.project import plan
 from dlops.project.runs import Runs
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of one.")]
+RunId = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run's id, or the beginning of one.", autocompletion=completion.runs),
+]
 
 
 def cancel(run: RunId, tracking_uri: TrackingUri = "", json: AsJson = False) -> None:

@@ -1,4 +1,4 @@
-"""What the shell offers when Tab is pressed: steps' parameters and their choices, entry points, targets."""
+"""What the shell offers when Tab is pressed: parameters and their choices, runs, entry points, targets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dlops.errors import DlopsError
 
 
 def parameters(ctx: Any, incomplete: str) -> list[str]:
-    """Offer `key=` for each parameter, and after `key=` its choices."""
-    found = _entry_point(ctx)
+    """Offer `key=` for each parameter, or `--key` where that was begun; after the name its choices."""
+    found = entry_point(ctx)
     if found is None:
         return []
     known = {parameter.name: parameter for parameter in found.parameters}
@@ -21,12 +21,23 @@ def parameters(ctx: Any, incomplete: str) -> list[str]:
         name, equals, begun, kept = _parameter_name(before), "=", incomplete, ""
     elif (last.startswith("--") or not incomplete) and _parameter_name(last) in known:
         name, equals, begun, kept = _parameter_name(last), "=", incomplete, ""
+    if not equals and incomplete.startswith("-"):
+        options = [f"--{name if '_' in incomplete else name.replace('_', '-')}" for name in known]
+        return [option for option in options if option.startswith(incomplete)]
     if not equals:
         return [f"{name}=" for name in known if name.startswith(incomplete)]
     if name not in known:
         return []
     choices = ("true", "false") if known[name].type == "bool" else known[name].choices
     return [f"{kept}{choice}" for choice in choices if choice.startswith(begun)]
+
+
+def runs(ctx: Any, incomplete: str) -> list[str]:
+    """Offer the latest runs whose ids begin so."""
+    from dlops.project import plan
+    from dlops.project.runs import latest_ids
+
+    return latest_ids(plan.tracking_uri(ctx.params.get("tracking_uri") or ""), incomplete)
 
 
 def entry_points(ctx: Any, incomplete: str) -> list[str]:
@@ -65,7 +76,8 @@ def _parameter_name(word: str) -> str:
     return word.removeprefix("--").replace("-", "_") if word.startswith("--") else word
 
 
-def _entry_point(ctx: Any) -> Any:
+def entry_point(ctx: Any) -> Any:
+    """Find the entry point that a command line is about; `None` where the project has none, or is none."""
     from dlops.project import plan
 
     step = ctx.params.get("step") or ctx.info_name or ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ StepName = Annotated[
 ]
 
 
-@with_common
+@partial(with_common, without=("on", "env", "experiment", "run_name", "dry_run", "detach", "quiet"))
 def config(step: StepName, overrides: Overrides = None, *, common: Common) -> None:
     """Show each value a step would run with, and the layer it comes from."""
     planned = plan.make(request(step, overrides, common))
@@ -31,7 +32,7 @@ def config(step: StepName, overrides: Overrides = None, *, common: Common) -> No
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("parameter", "value", "from"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "parameter")
     for setting in planned.settings:
         changed = "" if setting.layer == "MLproject" else "bold"
         table.add_row(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from dlops.errors import DlopsError
+from dlops.errors import DlopsError, StepFailed
 from dlops.project.outcome import Outcome, problem
 from dlops.steps import named
 
@@ -25,19 +28,46 @@ _COLOURS = {"FINISHED": "green", "RUNNING": "cyan", "PLANNED": "cyan", "FAILED":
 @cache
 def out() -> Console:
     """Give the console of results."""
-    return _console(sys.stdout.isatty())
+    return _console(sys.stdout)
 
 
 @cache
 def err() -> Console:
     """Give the console of talk."""
-    return _console(sys.stderr.isatty(), stderr=True)
+    return _console(sys.stderr)
 
 
-def _console(terminal: bool, *, stderr: bool = False) -> Console:
-    """Off a terminal no line is folded: what is read by `grep`, or copied, stays whole."""
-    width = None if terminal else _NO_FOLD
-    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal, width=width)
+def _console(stream: TextIO) -> Console:
+    """Off a terminal no line is folded: what is read by `grep`, or copied, stays whole. COLUMNS folds tables alone."""
+    if stream.isatty():
+        return Console(file=stream, highlight=False, emoji=False)
+    asked = os.environ.get("COLUMNS", "")
+    width = int(asked) if asked.isdecimal() and int(asked) else _NO_FOLD
+    return Console(file=_unpadded(stream), highlight=False, emoji=False, soft_wrap=True, width=width)
+
+
+class _Unpadded:
+    """A stream on which no line ends in the spaces that a table, or a help text, is padded with."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write("\n".join(line.rstrip(" ") for line in text.split("\n")))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _unpadded(stream: TextIO) -> TextIO:
+    return cast(TextIO, _Unpadded(stream))
+
+
+@contextmanager
+def unpadded() -> Iterator[None]:
+    """Off a terminal, cut the padding of what is printed to stdout by others than our consoles."""
+    with redirect_stdout(sys.stdout if sys.stdout.isatty() else _unpadded(sys.stdout)):
+        yield
 
 
 def escaped(text: str) -> str:
@@ -59,13 +89,15 @@ def _finite(document: Any) -> Any:
     return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
-def show_error(error: DlopsError, *, as_json: bool = False) -> None:
-    """Say what went wrong and what to do next."""
+def show_error(error: DlopsError, *, as_json: bool = False, seen: bool = False) -> None:
+    """Say what went wrong and what to do next; not what a step printed, where that was `seen` already."""
     if as_json:
         print_json({"status": None, "error": problem(error)})
         return
     colour = "yellow" if error.exit_code in (3, 130) else "red"
     err().print(Text.assemble((f"{error.kind} ", f"bold {colour}"), error.message))
+    if isinstance(error, StepFailed) and error.printed and not seen:
+        err().print(Text(error.printed))
     for line in error.problems:
         err().print(Text.assemble(("  • ", colour), line))
     if error.hint:
@@ -88,7 +120,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool = False, quiet: bool = False
         return
     out().print(_table(outcome))
     if outcome.error:
-        show_error(outcome.error)
+        show_error(outcome.error, seen=not quiet)
     elif not quiet and (step := named(outcome.step)) and set(step.outputs) <= set(outcome.outputs):
         err().print(Text.assemble(("  → ", "cyan"), step.next.format(**outcome.outputs)))
 
@@ -104,6 +136,19 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def rough(seconds: float) -> str:
+    """Write a duration in one unit, to its whole number."""
+    for unit, size, most in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48)):
+        if round(seconds / size) < most:
+            return f"{round(seconds / size)} {unit}"
+    return f"{round(seconds / 86400)} d"
+
+
+def commit(name: str, dirty: bool) -> str:
+    """Write which commit something ran from."""
+    return f"{name[:12]}{' and changes not committed' if dirty else ''}" if name else "none"
 
 
 def number(value: float) -> str:
@@ -144,15 +189,12 @@ def pairs(values: dict[str, str]) -> Table:
 
 def _plan(plan: dict[str, Any]) -> RenderableType:
     heading = f"{plan['step']} would run on {plan['target']}; nothing was created."
-    commit = (
-        f"{plan['commit'][:12]}{' and changes not committed' if plan['dirty'] else ''}" if plan["commit"] else "none"
-    )
     settings = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in plan["params"].items():
         settings.add_row(Text(name, style="cyan"), Text(value), Text(plan["layers"][name], style="dim"))
     rows: list[tuple[str, RenderableType]] = [
         ("project", plan["project"]),
-        ("commit", commit),
+        ("commit", commit(plan["commit"], plan["dirty"])),
         ("entry point", plan["entry_point"]),
         ("environment", plan["environment"]),
         ("experiment", plan["experiment"]),

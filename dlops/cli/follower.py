@@ -44,7 +44,7 @@ class Follower:
             case "warning":
                 console.err().print(f"[yellow]warning[/] {console.escaped(event['text'])}")
             case "interrupted":
-                console.err().print("[yellow]ending the run; once more to kill it[/]")
+                console.err().print("[yellow]ending the run; press Ctrl-C again to kill it[/]")
 
     def _print(self, text: str) -> None:
         if self._bar:

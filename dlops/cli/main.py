@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from typing import Any
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
+from dlops import __version__
 from dlops.cli import console
-from dlops.errors import DlopsError, UsageError
+from dlops.errors import DlopsError, Interrupted, UsageError
+from dlops.worker import masking
 
 COMMANDS = {
     "Launch a step": {
@@ -49,14 +53,28 @@ class Commands(TyperGroup):
         """Import and build one command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        from dlops.cli.options import StepCommand
+        from dlops.cli.command import Command, LaunchCommand, ParameterCommand
 
         function = getattr(importlib.import_module(f"dlops.cli.{cmd_name}"), cmd_name)
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        launches = cmd_name in COMMANDS["Launch a step"]
-        settings = {"help_option_names": ["--help", "-h"], "ignore_unknown_options": cmd_name in _TAKES_PARAMETERS}
-        app.command(cmd_name, cls=StepCommand if launches else None, context_settings=settings)(function)
+        takes_parameters = cmd_name in _TAKES_PARAMETERS
+        kind = ParameterCommand if takes_parameters else Command
+        settings = {"help_option_names": ["--help", "-h"], "ignore_unknown_options": takes_parameters}
+        app.command(
+            cmd_name, cls=LaunchCommand if cmd_name in COMMANDS["Launch a step"] else kind, context_settings=settings
+        )(function)
         return typer.main.get_command(app)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command.
+
+        Raises:
+            Interrupted: Ctrl-C was pressed; who follows a run ends that run instead.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("Ended by Ctrl-C or a signal.") from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that is called, or the one that may have been meant."""
@@ -90,8 +108,16 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        console.out().print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def _dlops() -> None:
+def _dlops(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_print_version)] = False,
+) -> None:
     pass
 
 
@@ -102,14 +128,39 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 must not end a command
     as_json = "--json" in sys.argv
     try:
-        code = app(standalone_mode=not as_json)
+        _refuse_a_deleted_folder()
+        code = app(standalone_mode=False)
     except DlopsError as error:
         console.show_error(error, as_json=as_json)
-        raise SystemExit(error.exit_code) from None
+        code = error.exit_code
     except typer.TyperException as error:
-        console.show_error(UsageError(error.format_message()), as_json=as_json)
-        raise SystemExit(error.exit_code) from None
+        if sys.argv[1:]:  # alone, the overview has been shown
+            console.show_error(_usage_error(error), as_json=as_json)
+        code = error.exit_code
+    except Exception as error:
+        if not as_json:
+            raise
+        traceback.print_exc()
+        said = DlopsError(masking.url(f"{type(error).__name__}: {error}"), hint="Its traceback is on stderr.")
+        console.show_error(said, as_json=True)
+        code = said.exit_code
     raise SystemExit(code)
+
+
+def _refuse_a_deleted_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("The current folder was deleted.", hint="Change to another one: `cd`.") from None
+
+
+def _usage_error(error: typer.TyperException) -> UsageError:
+    """Say what Typer found wrong as we say it: without its colon, and with what to type next."""
+    message, ctx = error.format_message(), getattr(error, "ctx", None)
+    if near := getattr(error, "possibilities", None):
+        message = f"{error.message}; did you mean {near[0]}?"
+    hint = f"`dlops {ctx.info_name} --help` tells more." if ctx and ctx.parent else "`dlops --help` tells more."
+    return UsageError(message.replace("No such option: ", "No such option "), hint=hint)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -128,8 +128,12 @@ def request(step: str, arguments: Sequence[str] | None, common: Common) -> Reque
     )
 
 
-def with_common(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the shared options: its parameter `common` becomes one option for each field of `Common`."""
+def with_common(function: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
+    """Give a command the shared options: its parameter `common` becomes one option for each field of `Common`.
+
+    The fields in `without` mean nothing to the command: it has no such options, and sees their defaults.
+    """
+    taken = [field for field in fields(Common) if field.name not in without]
     hints = get_type_hints(Common, include_extras=True)
     shared = [
         inspect.Parameter(
@@ -138,7 +142,7 @@ def with_common(function: Callable[..., None]) -> Callable[..., None]:
             default=list(field.default) if isinstance(field.default, tuple) else field.default,
             annotation=hints[field.name],
         )
-        for field in fields(Common)
+        for field in taken
         if field.default is not MISSING
     ]
     own_hints = get_type_hints(function, include_extras=True)
@@ -150,7 +154,7 @@ def with_common(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
-        common = Common(**{field.name: values.pop(field.name) for field in fields(Common)})
+        common = Common(**{field.name: values.pop(field.name) for field in taken})
         function(**values, common=common)
 
     command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]

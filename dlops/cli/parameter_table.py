@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 from rich.table import Table
@@ -11,6 +12,7 @@ from dlops.cli import console
 from dlops.config.parameters import Parameter
 from dlops.errors import DlopsError
 from dlops.project import plan
+from dlops.worker import masking
 
 
 def below_help(step: str, uri: str, entry_point: str) -> None:
@@ -30,11 +32,17 @@ def table(parameters: Iterable[Parameter], *, title: str) -> Table:
         title=Text(title), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), header_style="dim"
     )
     for heading in ("parameter", "type", "default", "description"):
-        laid.add_column(heading, overflow="fold")
-    for parameter in parameters:
+        laid.add_column(heading, overflow="fold", no_wrap=heading == "parameter")
+    for parameter in map(shown, parameters):
         default = Text("required", "red") if parameter.required else Text(parameter.default or "")
         laid.add_row(Text(parameter.name, "cyan"), Text(kind(parameter)), default, Text(parameter.description))
     return laid
+
+
+def shown(parameter: Parameter) -> Parameter:
+    """Give a parameter as it may be shown: the default of a secret is masked."""
+    secret = parameter.default and masking.is_secret(parameter.name)
+    return dataclasses.replace(parameter, default=masking.MASK) if secret else parameter
 
 
 def kind(parameter: Parameter) -> str:

@@ -20,6 +20,6 @@ def params(step: StepName, uri: Uri = ".", json: AsJson = False) -> None:
     """List a step's parameters: name, type, default, description."""
     found = plan.entry_point(step, uri)
     if json:
-        console.print_json([dataclasses.asdict(parameter) for parameter in found.parameters])
+        console.print_json([dataclasses.asdict(parameter_table.shown(parameter)) for parameter in found.parameters])
     else:
         console.out().print(parameter_table.table(found.parameters, title=f"Parameters of {found.name}"))

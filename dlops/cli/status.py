@@ -3,66 +3,94 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dlops.cli import console
+from dlops.cli import completion, console
 from dlops.cli.options import AsJson, TrackingUri
 from dlops.project import plan
 from dlops.project.runs import Run, Runs
+from dlops.worker import masking
 
-RunId = Annotated[str, typer.Argument(metavar="[RUN]", help="A run's id, or the beginning of one.", show_default=False)]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's id, or the beginning of one.",
+        autocompletion=completion.runs,
+        show_default=False,
+    ),
+]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many of the latest runs to list.")]
 
 
 def status(run: RunId = "", count: Count = 20, tracking_uri: TrackingUri = "", json: AsJson = False) -> None:
     """List the latest runs, or tell all about one. Runs whose worker was killed are closed on the way."""
-    runs = Runs(plan.tracking_uri(tracking_uri))
+    uri = plan.tracking_uri(tracking_uri)
+    runs = Runs(uri)
     if run:
         found = runs.one(run)
-        console.print_json(dataclasses.asdict(found)) if json else console.out().print(_one(found))
+        console.print_json(dataclasses.asdict(found)) if json else console.out().print(_one(found, uri))
         return
     recent = runs.recent(count)
     if json:
         console.print_json([dataclasses.asdict(found) for found in recent])
     elif recent:
-        console.out().print(_many(recent))
+        console.out().print(_many(recent, short=sys.stdout.isatty()))
     else:
         console.err().print("No run was launched here yet.")
 
 
-def _many(runs: list[Run]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("run", "step", "status", "target", "age", "took", "progress"):
-        table.add_column(heading, no_wrap=heading == "run")
-    for run in runs:
-        age = console.duration(time.time() - run.started)
-        took = console.duration(run.duration_s)
-        cells = (Text(run.target), Text(age), Text(took), Text(_progress(run)))
-        table.add_row(run.run_id, Text(run.step), console.status_text(run.status), *cells)
+def _many(runs: list[Run], *, short: bool) -> Table:
+    """Lay runs out, a line each; `short`, to fit a terminal: with the beginning of its id, which commands take too."""
+    now = time.time()
+    columns = {
+        "run": [Text(run.run_id[:8] if short else run.run_id) for run in runs],
+        "step": [Text(run.step, no_wrap=True) for run in runs],
+        "status": [console.status_text(run.status) for run in runs],
+        "target": [Text(run.target) for run in runs],
+        "age": [Text(console.rough(now - run.started)) for run in runs],
+        "took": [Text(console.rough(run.duration_s)) for run in runs],
+        "progress": [Text(_progress(run), no_wrap=True) for run in runs],
+    }
+    says_nothing = {"target": {"local"}, "progress": {""}}
+    shown = {name: cells for name, cells in columns.items() if {str(cell) for cell in cells} != says_nothing.get(name)}
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name, cells in shown.items():
+        gives_way = name in ("step", "progress")
+        table.add_column(name, no_wrap=not gives_way, min_width=len(cells[0]) if name == "run" else None)
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*row)
     return table
 
 
-def _one(run: Run) -> RenderableType:
+def _one(run: Run, tracking_uri: str) -> Table:
+    going_on = run.status == "RUNNING"
+    took = f" {'for' if going_on else 'in'} {console.duration(run.duration_s)} on {run.target}"
+    started = datetime.fromtimestamp(run.started, UTC).astimezone()
+    params = {name: value for name, value in run.params.items() if value}
     rows: list[tuple[str, RenderableType]] = [
-        (
-            run.step,
-            Text.assemble(console.status_text(run.status), f" for {console.duration(run.duration_s)} on {run.target}"),
-        ),
+        (run.step, Text.assemble(console.status_text(run.status), took)),
         ("run", run.run_id),
         ("name", run.name),
+        ("started", started.isoformat(timespec="seconds")),
+        ("experiment", run.experiment),
+        ("commit", console.commit(run.commit, run.dirty)),
+        ("recorded in", masking.url(tracking_uri)),
     ]
     rows += [("progress", text)] if (text := _progress(run)) else []
     rows += [(name, Text(value, "bold")) for name, value in run.outputs.items()]
-    rows += [("parameters", console.pairs(run.params))] if run.params else []
+    rows += [("parameters", console.pairs(params))] if params else []
     rows += [("metrics", console.pairs({k: console.number(v) for k, v in run.metrics.items()}))] if run.metrics else []
-    rows += [("error", Text(run.error, "red"))] if run.error else []
-    return Group(console.facts(rows))
+    rows += [("error", Text(run.error.removeprefix("error: "), "red"))] if run.error else []
+    return console.facts(rows)
 
 
 def _progress(run: Run) -> str:

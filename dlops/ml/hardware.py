@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
+from dlops.config import processor
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,8 @@ def arithmetic(precision: str) -> Arithmetic:
     return Arithmetic(accelerator, precision == "bf16" or (precision == "auto" and has_bf16(accelerator)))
 
 
-def has_bf16(accelerator: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tell whether the hardware computes in bf16; where a processor cannot be asked, it is taken not to."""
+def has_bf16(accelerator: str) -> bool:
+    """Tell whether the hardware computes in bf16; what cannot be asked is taken not to."""
     if accelerator == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if accelerator != "cpu" or not cpuinfo.is_file():
-        return False
-    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return not _CPU_FLAGS.isdisjoint(flags.split())
+    return accelerator == "cpu" and processor.has_bf16()

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from dlops.config import folders
+from dlops.config import folders, processor
 from dlops.errors import DlopsError
 from dlops.project import environment, plan, preflight, source, spec
 from dlops.steps import STEPS
 
 _PACKAGES = ("mlflow", "torch", "pytorch-lightning", "transformers", "deltalake", "typer")
-_BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 _ROOM = 2 * 1024**3
 """Bytes: a fine-tuned base model, its checkpoints and a dataset."""
 
@@ -60,12 +59,8 @@ def _tool(name: str, without: str, place: str | None) -> Finding:
 
 def _processor() -> Finding:
     """Tell cores, and whether bf16 is in the hardware: without it, bf16 is many times slower than float32."""
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        flags = set()
     gpu = "NVIDIA GPU" if shutil.which("nvidia-smi") else "no GPU"
-    bf16 = "bf16 in hardware" if flags.intersection(_BF16_FLAGS) else "no bf16 in hardware: training in float32"
+    bf16 = "bf16 in hardware" if processor.has_bf16() else "no bf16 in hardware: training in float32"
     return Finding("processor", "ok", f"{os.cpu_count()} cores, {bf16}, {gpu}")
 
 
@@ -84,7 +79,8 @@ def _store(uri: str) -> str:
     database = tracking.sqlite_file(uri)
     if database and not database.exists():
         return f"{uri} is made by the first launch"
-    return f"{masking.url(uri)} answers; {len(Runs(uri).recent(1000))} runs of dlops in it"
+    count = len(Runs(uri).recent(1000))
+    return f"{masking.url(uri)} answers; {count} {'run' if count == 1 else 'runs'} of dlops in it"
 
 
 def _project(uri: str) -> str:

@@ -78,4 +78,4 @@ def error_of(ended: dict[str, Any], step: str, run_id: str) -> DlopsError | None
         return None
     if ended["exit_code"] == GateFailed.exit_code and ended.get("gate"):
         return GateFailed(ended["error"] or f"A gate of {step} said no.", hint=logs)
-    return StepFailed(f"{step} failed with exit code {ended['exit_code']}.\n{ended['error']}".strip(), hint=logs)
+    return StepFailed(f"{step} failed with exit code {ended['exit_code']}.", hint=logs, printed=ended["error"])

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlops.config import folders
-from dlops.errors import UnreachableError, UsageError
-from dlops.worker import processes, reaper, tracking
+from dlops.errors import ConfigError, UnreachableError, UsageError
+from dlops.project import preflight
+from dlops.worker import masking, processes, reaper, tracking
 from dlops.worker.record import HEARTBEAT, summary
 
 if TYPE_CHECKING:
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
 
 _MISSED = 6 * HEARTBEAT
 """Seconds without a heartbeat after which a worker on another machine is called silent."""
+_FIRST_PATIENCE, _PATIENCE = 3.0, 10.0
+"""Seconds for which a store is asked again: one that never answered is likely not there at all."""
+_WHO_WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""Somebody looks at the screen: MLflow's own retries, and its two minutes for an answer, are a worker's."""
+_WRONG_STORE = "Check --tracking-uri (or MLFLOW_TRACKING_URI)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +52,10 @@ class Run:
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
+    experiment: str = ""
+    commit: str = ""
+    dirty: bool = False
+    """Whether the project's folder differed from that commit."""
 
     @property
     def silent(self) -> bool:
@@ -57,32 +69,31 @@ class Runs:
         """Open the store.
 
         Raises:
-            UsageError: nothing was ever recorded there.
+            UsageError, ConfigError: nothing was ever recorded there, or it is no tracking store.
             UnreachableError: it does not answer.
         """
-        database = tracking.sqlite_file(tracking_uri)
-        if database and not database.exists():
-            raise UsageError(
-                f"Nothing is recorded in {database}: there is no such file.",
-                hint="Go where you launched from, or name the store with --tracking-uri.",
-            )
+        check_store(tracking_uri)
+        for name, value in _WHO_WAITS.items():
+            os.environ.setdefault(name, value)
+        self._uri, self._patience = tracking_uri, _FIRST_PATIENCE
+        self._experiments: dict[str, str] = {}
         try:
             self._client: MlflowClient = tracking.connect(tracking_uri, str(folders.cache() / "locks"))
         except tracking.Unreachable as error:
-            raise UnreachableError(str(error), hint="Check --tracking-uri (or MLFLOW_TRACKING_URI).") from error
+            raise UnreachableError(str(error), hint=_WRONG_STORE) from error
 
     def recent(self, count: int = 20) -> list[Run]:
         """List the latest runs that `dlops` launched, newest first; those of dead workers are closed first."""
-        experiments = [experiment.experiment_id for experiment in self._asked(self._client.search_experiments)]
+        experiments = self._all_experiments()
         self._asked(lambda: reaper.close_dead_runs(self._client, experiments))
-        return [_described(run) for run in self._search(experiments, count)]
+        return [self._described(run) for run in self._search(experiments, count)]
 
     def one(self, run_id: str) -> Run:
         """Describe one run; when its worker is dead, close it first."""
         run = self._find(run_id)
         if self._asked(lambda: reaper.close_if_dead(self._client, run)):
             run = self._asked(lambda: self._client.get_run(run.info.run_id))
-        return _described(run)
+        return self._described(run)
 
     def cancel(self, run_id: str, *, patience: float = 60.0) -> Run:
         """Ask a run to end, wherever it runs, and wait until it has.
@@ -139,20 +150,35 @@ class Runs:
 
     def _find(self, run_id: str) -> Any:
         """Find a run by its id, or by a beginning of it that fits one recent run only."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            if len(run_id) == 32:
-                return self._client.get_run(run_id)
-        except MlflowException as error:
-            if getattr(error, "error_code", "") not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise UnreachableError(f"The tracking store did not answer: {error}") from error
-        experiments = [experiment.experiment_id for experiment in self._asked(self._client.search_experiments)]
-        fitting = [run for run in self._search(experiments, 1000) if run.info.run_id.startswith(run_id)]
+        if len(run_id) == 32 and (run := self._asked(lambda: self._named(run_id))):
+            return run
+        fitting = [run for run in self._search(self._all_experiments(), 1000) if run.info.run_id.startswith(run_id)]
         if len(fitting) != 1:
             what = "No run has the id" if not fitting else f"{len(fitting)} runs have an id that begins with"
             raise UsageError(f"{what} {run_id!r}.", hint="`dlops status` lists the runs.")
         return fitting[0]
+
+    def _named(self, run_id: str) -> Any:
+        """Give the run of this id; `None` where there is none, whatever its id."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def _all_experiments(self) -> list[str]:
+        found = self._asked(self._client.search_experiments)
+        self._experiments = {experiment.experiment_id: experiment.name for experiment in found}
+        return list(self._experiments)
+
+    def _described(self, run: Any) -> Run:
+        number = run.info.experiment_id
+        if number not in self._experiments:
+            self._experiments[number] = self._asked(lambda: self._client.get_experiment(number)).name
+        return _described(run, self._experiments[number])
 
     def _search(self, experiments: list[str], count: int) -> list[Any]:
         if not experiments:
@@ -176,9 +202,45 @@ class Runs:
 
     def _asked(self, call: Any) -> Any:
         try:
-            return tracking.patiently(call, seconds=10)
+            answer = tracking.patiently(call, seconds=self._patience)
         except tracking.Unreachable as error:
-            raise UnreachableError(f"The tracking store did not answer: {error}") from error
+            why = _network_error(error) or error
+            raise UnreachableError(f"{masking.url(self._uri)} did not answer: {why}", hint=_WRONG_STORE) from error
+        self._patience = _PATIENCE
+        return answer
+
+
+def check_store(tracking_uri: str) -> None:
+    """Refuse a tracking store that cannot hold any run, without opening it.
+
+    Raises:
+        ConfigError: it is no tracking store.
+        UsageError: it is a file that is not there.
+    """
+    if problems := preflight.tracking_store(tracking_uri):
+        raise ConfigError("The tracking URI is wrong.", problems=problems, hint=_WRONG_STORE)
+    database = tracking.sqlite_file(tracking_uri)
+    if database and not database.exists():
+        raise UsageError(
+            f"Nothing is recorded in {database}: there is no such file.",
+            hint="Go where you launched from, or name the store with --tracking-uri.",
+        )
+
+
+def latest_ids(tracking_uri: str, beginning: str, count: int = 20) -> list[str]:
+    """List the ids of the latest runs that begin so, for completion: of a local database only, and without MLflow."""
+    database = tracking.sqlite_file(tracking_uri)
+    if not database or not database.exists():
+        return []
+    query = (
+        "SELECT run_uuid FROM runs JOIN tags USING (run_uuid) WHERE key = 'dlops.step' AND lifecycle_stage = 'active'"
+        " AND substr(run_uuid, 1, ?) = ? ORDER BY start_time DESC LIMIT ?"
+    )
+    with contextlib.suppress(sqlite3.Error):
+        connection = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=0.5)
+        with contextlib.closing(connection):
+            return [row[0] for row in connection.execute(query, [len(beginning), beginning, count])]
+    return []
 
 
 def close_lost(tracking_uri: str, run_id: str) -> str:
@@ -186,7 +248,7 @@ def close_lost(tracking_uri: str, run_id: str) -> str:
     return Runs(tracking_uri).one(run_id).error
 
 
-def _described(run: Any) -> Run:
+def _described(run: Any, experiment: str) -> Run:
     tags, info, now = run.data.tags, run.info, time.time()
     open_run = info.status == "RUNNING"
     ended = now if open_run or not info.end_time else info.end_time / 1000
@@ -207,7 +269,19 @@ def _described(run: Any) -> Run:
         params=held["params"],
         metrics=held["metrics"],
         outputs=held["outputs"],
+        experiment=experiment,
+        commit=tags.get("dlops.commit", ""),
+        dirty=tags.get("dlops.dirty") == "true",
     )
+
+
+def _network_error(error: BaseException | None) -> str:
+    """Find the network's own words (`Connection refused`) below what clients and drivers have made of them."""
+    while error is not None:
+        if isinstance(error, ConnectionError | TimeoutError | socket.gaierror) and not error.__cause__:
+            return error.strerror or str(error)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _read(tag: str) -> Any:

@@ -36,6 +36,12 @@ entry_points:
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_width_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep out the COLUMNS that pytest-xdist sets."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def shell(fresh_shell: Shell) -> Shell:
     """A shell in the folder of a small project; nothing is recorded there yet."""

@@ -53,6 +53,11 @@ def test_commands(tab):
         ("dlops config fi", ["finetune"]),
         ("dlops config finetune ep", ["epochs="]),
         ("dlops params ", ["ingest", "finetune"]),
+        ("dlops finetune --str", ["--strategy"]),
+        ("dlops finetune --api-", ["--api-key"]),
+        ("dlops finetune --api_", ["--api_key"]),
+        ("dlops finetune --conf", ["--config"]),
+        ("dlops config finetune --ep", ["--epochs"]),
     ],
 )
 def test_offered(tab, line, offered):
@@ -65,6 +70,17 @@ def test_a_shell_that_keeps_the_word_whole_gets_it_whole(tab):
 
 def test_options(tab):
     assert {"--dry-run", "--detach"} <= set(tab("dlops finetune --d"))
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "logs -f", "cancel"])
+def test_runs(tab, shell, recorded, monkeypatch, command):
+    folder, document = recorded
+    run_id = document["run_id"]
+    assert tab(f"dlops {command} ") == []
+    assert tab(f"dlops {command} --tracking-uri sqlite:///{folder}/mlflow.db {run_id[:3]}") == [run_id]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    assert tab(f"dlops {command} ") == [run_id]
+    assert tab(f"dlops {command} x") == []
 
 
 @pytest.mark.parametrize("text", ["entry_points: [", "", None])

@@ -30,5 +30,13 @@ def test_off_a_terminal_a_long_value_stays_on_its_line(typed):
     assert value.strip() in typed("config", "finetune", f"note={value.strip()}")[0]
 
 
+def test_it_has_no_options_of_a_launch(typed):
+    shown = typed("config", "--help")[0]
+    assert "--experiment" in shown
+    for option in ("--run-name", "--dry-run", "--detach", "--quiet", "--on ", "--env ", "--experiment"):
+        assert option not in shown
+        assert f"no such option {option}" in typed("config", "finetune", option, exit_code=2)[1]
+
+
 def test_what_cannot_be_settled_is_told(typed):
     assert "'source' needs a value: source=… (What is read)" in typed("config", "ingest", exit_code=2)[1]

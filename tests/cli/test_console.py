@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlops.cli import console
-from dlops.errors import ConfigError, GateFailed
+from dlops.errors import ConfigError, GateFailed, StepFailed
 from dlops.project.outcome import Outcome
 
 ODD = ["[red]x[/]", "[/nothing]", ":smile:", "[link=x]", "back\\slash\\", "ünï🙂", "x" * 5000, "a: {b}", "%s", "[[x]]"]
@@ -77,6 +77,37 @@ def test_durations(seconds, shown):
     assert console.duration(seconds) == shown
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        *[(0, "0 s"), (45.4, "45 s"), (59.4, "59 s"), (59.6, "1 min"), (12 * 60, "12 min"), (3599, "1 h")],
+        *[(3 * 3600 + 100, "3 h"), (47 * 3600, "47 h"), (48 * 3600, "2 d"), (21.4 * 86400, "21 d")],
+    ],
+)
+def test_rough_durations(seconds, shown):
+    assert console.rough(seconds) == shown
+
+
+def test_off_a_terminal_no_line_ends_in_spaces(capsys):
+    console.out().print(console.facts([("a", "long " * 9 + "value"), ("b", "x")]))
+    console.err().print(console.pairs({"a": "long", "b": "x"}))
+    with console.unpadded():
+        print("told by others   \n\n  kept")
+    shown = capsys.readouterr()
+    assert shown.out == f"a  {'long ' * 9}value\nb  x\ntold by others\n\n  kept\n"
+    assert shown.err == "a  long\nb  x\n"
+
+
+@pytest.mark.parametrize(("columns", "lines"), [("40", 4), ("0", 1), ("wide", 1)])
+def test_columns_fold_a_table_and_no_text(monkeypatch, capsys, columns, lines):
+    monkeypatch.setenv("COLUMNS", columns)
+    console.out().print(console.facts([("name", "word " * 19 + "end")]))
+    table = capsys.readouterr().out
+    assert len(table.splitlines()) == lines
+    console.out().print("word " * 19 + "end")
+    assert capsys.readouterr().out == "word " * 19 + "end\n"
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
@@ -120,3 +151,14 @@ def test_detached_the_id_alone_is_the_result(capsys):
     shown = capsys.readouterr()
     assert shown.out == "abc\n"
     assert "dlops logs abc -f" in shown.err
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_a_step_printed_is_repeated_only_where_it_was_not_seen(capsys, quiet):
+    error = StepFailed("finetune failed with exit code 1.", hint="See the log.", printed="ValueError: no such thing")
+    console.show_outcome(Outcome(**FACTS, step="finetune", status="FAILED", error=error), quiet=quiet)
+    told = capsys.readouterr().err
+    assert told.count("no such thing") == quiet
+    assert "exit code 1" in told
+    assert "See the log." in told
+    assert "no such thing" in str(error)

@@ -38,12 +38,12 @@ def seen(capsys):
 def test_off_a_terminal_lines_only(seen):
     assert seen() == (
         "preparing the environment of [x]\nrun abc\n25%\r[red] ünï\nwarning the store [/x] waits\n"
-        "ending the run; once more to kill it\n"
+        "ending the run; press Ctrl-C again to kill it\n"
     )
 
 
 def test_quiet_leaves_what_went_wrong(seen):
-    assert seen(quiet=True) == "warning the store [/x] waits\nending the run; once more to kill it\n"
+    assert seen(quiet=True) == "warning the store [/x] waits\nending the run; press Ctrl-C again to kill it\n"
 
 
 def test_detached_the_id_is_not_said_twice(seen):

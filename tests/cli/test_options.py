@@ -27,6 +27,16 @@ def test_a_command_gets_one_option_for_each_field():
     assert command.__doc__ == "Says."
 
 
+def test_an_option_that_means_nothing_is_left_out():
+    def command(*, common: Common) -> None:
+        assert common == Common(uri="u")
+
+    fewer = with_common(command, without=("quiet", "detach"))
+    names = [field.name for field in fields(Common) if field.name not in ("quiet", "detach")]
+    assert list(inspect.signature(fewer).parameters) == names
+    fewer(**{field.name: field.default for field in fields(Common) if field.name in names} | {"uri": "u"})
+
+
 def test_a_request_holds_what_was_typed():
     common = Common(config=[Path("a.yaml")], uri="u", on="t", env="uv", experiment="e", run_name="n", entry_point="p")
     found = request("finetune", ["--lr", "1"], common)

@@ -23,6 +23,14 @@ def test_what_a_parameter_takes(fields, shown):
     assert parameter_table.kind(Parameter(name="p", **fields)) == shown
 
 
+@pytest.mark.parametrize(
+    ("name", "default", "shown"),
+    [("api_key", "k-1", "***"), ("api_key", "", ""), ("api_key", None, None), ("max_tokens", "9", "9")],
+)
+def test_the_default_of_a_secret_is_masked(name, default, shown):
+    assert parameter_table.shown(Parameter(name=name, default=default)).default == shown
+
+
 def test_odd_texts_are_shown_as_they_are_and_required_is_said():
     odd = Parameter(name="[red]n", default="[/x]\\", description=":smile: [b]", choices=("[i]",))
     console = Console(width=200)

@@ -6,40 +6,48 @@ import json
 import re
 import signal
 import time
-import urllib.error
 import urllib.request
 
 import pytest
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_it_shows_the_runs_and_leaves_nothing_behind(shell, project, number):
     project(MLproject=json.dumps({"name": "seen", "entry_points": {"ingest": {"command": "echo hello"}}}))
     if number == signal.SIGINT:
         shell.run("ingest")
     server = shell.start("ui", "--port", "0")
-    address = re.search(r"http://127\.0\.0\.1:\d+", server.stderr.readline())
-    assert address
-    assert b"<html" in _page(address[0], seconds=60)
-    experiments = f"{address[0]}/ajax-api/2.0/mlflow/experiments/search?max_results=10"
+    assert server.stderr.readline() == f"Starting the pages of sqlite:///{shell.folder}/mlflow.db …\n"
+    address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+    assert b"<html" in _page(address), "it answers as soon as it says where"
+    experiments = f"{address}/ajax-api/2.0/mlflow/experiments/search?max_results=10"
     names = [found["name"] for found in json.loads(_page(experiments))["experiments"]]
     assert ("seen" in names) == (number == signal.SIGINT)
     server.send_signal(number)
     server.communicate(timeout=20)
+    assert server.returncode == (-9 if number == signal.SIGKILL else 130)
+    _nothing_is_left(shell, seconds=10 if number == signal.SIGKILL else 1)
+
+
+def test_ended_while_it_starts_it_leaves_nothing_behind_and_never_shows_a_password(shell):
+    server = shell.start("ui", "--port", "0", "--tracking-uri", "postgresql://me:secret-word@127.0.0.1:9/x")
+    assert server.stderr.readline() == "Starting the pages of postgresql://***@127.0.0.1:9/x …\n"
     deadline = time.monotonic() + 10
+    while not (lines := [line for line in shell.processes().values() if "mlflow ui" in line]):
+        assert time.monotonic() < deadline
+    assert "secret-word" not in "".join(lines)
+    server.kill()
+    server.communicate(timeout=20)
+    _nothing_is_left(shell, seconds=10)
+
+
+def _nothing_is_left(shell, *, seconds):
+    deadline = time.monotonic() + seconds
     while shell.processes() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert shell.processes() == {}
 
 
-def _page(address: str, *, seconds: float = 10) -> bytes:
-    """Read a page as soon as it is served."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=10) as answer:
-                return answer.read()
-        except urllib.error.URLError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+def _page(address: str) -> bytes:
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return answer.read()

@@ -1,29 +1,12 @@
 from __future__ import annotations
 
-import pytest
 import torch
 
 from dlops.ml import hardware
 from dlops.ml.hardware import Arithmetic
 
 
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ("fpu avx512f avx512_vnni", False),
-        ("fpu avx512_bf16 sse", True),
-        ("amx_tile amx_bf16", True),
-        ("xavx512_bf16y", False),
-    ],
-)
-def test_the_processor_is_asked_and_not_guessed(tmp_path, flags, expected):
-    file = tmp_path / "cpuinfo"
-    file.write_text(f"model name\t: Some\nflags\t\t: {flags}\n")
-    assert hardware.has_bf16("cpu", file) is expected
-
-
-def test_what_cannot_be_asked_has_none(tmp_path):
-    assert not hardware.has_bf16("cpu", tmp_path / "none")
+def test_what_cannot_be_asked_has_none():
     assert not hardware.has_bf16("mps")
 
 

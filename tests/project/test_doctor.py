@@ -52,3 +52,5 @@ def test_the_project_is_looked_for_here_wherever_the_store_lies(small, store, cl
     found = findings(".", store)
     assert found["project"].text == "small: finetune"
     assert "answers; 0 runs" in found["tracking store"].text
+    client.set_terminated(client.create_run("0", tags={"dlops.step": "finetune"}).info.run_id)
+    assert findings(".", store)["tracking store"].text.endswith("answers; 1 run of dlops in it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from dlops.errors import UnreachableError, UsageError
+from dlops.errors import ConfigError, UnreachableError, UsageError
 from dlops.project import runs
 from dlops.project.runs import Run, Runs
 from dlops.worker import processes, reaper
@@ -68,9 +69,19 @@ def test_whatever_stands_in_a_tag_a_run_can_be_shown(client, progress, heartbeat
     living = json.dumps(processes.identity(os.getpid()))
     tags = {"dlops.worker": living, "dlops.progress": progress, "dlops.heartbeat": heartbeat}
     run = client.create_run("0", tags=tags)
-    shown = runs._described(client.get_run(run.info.run_id))
+    shown = runs._described(client.get_run(run.info.run_id), "")
     assert (shown.progress, shown.heartbeat_s, shown.silent) == ({}, None, False)
     client.set_terminated(run.info.run_id)
+
+
+def test_where_a_run_comes_from_is_told(client, found):
+    number = client.create_experiment("reviews")
+    tags = {"dlops.step": "finetune", "dlops.commit": "c" * 40, "dlops.dirty": "true"}
+    run_id = client.create_run(number, tags=tags).info.run_id
+    client.set_terminated(run_id)
+    (listed,) = found.recent()
+    for run in (listed, found.one(run_id)):
+        assert (run.experiment, run.commit, run.dirty) == ("reviews", "c" * 40, True)
 
 
 def test_progress_and_silence_of_an_open_run(found, made):
@@ -136,6 +147,49 @@ def test_a_missing_store_is_not_made(tmp_path):
     with pytest.raises(UsageError, match="there is no such file"):
         Runs(f"sqlite:///{tmp_path}/none/mlflow.db")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("uri", ["foo://", "localhost:5000", "sqlite://"])
+def test_what_is_no_store_is_told_before_it_is_opened(uri):
+    with pytest.raises(ConfigError, match="The tracking URI is wrong") as told:
+        Runs(uri)
+    assert told.value.exit_code == 2
+    assert len(told.value.problems) == 1
+
+
+def test_a_server_that_is_not_there_is_told_soon():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and not listened on: connections are refused
+        nowhere = Runs(f"http://me:secret-word@127.0.0.1:{taken.getsockname()[1]}")
+        for ask in (nowhere.recent, lambda: nowhere.one("0" * 32), lambda: nowhere.one("0")):
+            began = time.monotonic()
+            with pytest.raises(UnreachableError) as told:
+                ask()
+            assert time.monotonic() - began < 5
+            assert str(told.value).startswith("http://***@127.0.0.1:")
+            assert str(told.value).endswith("did not answer: Connection refused")
+            assert "--tracking-uri" in told.value.hint
+
+
+def test_ids_for_completion(client, store, made, tmp_path):
+    ids = [made() for _ in range(3)]
+    deleted = made()
+    client.delete_run(deleted)
+    client.set_terminated(client.create_run("0").info.run_id)
+    assert set(runs.latest_ids(store, "")) == set(ids)
+    assert len(runs.latest_ids(store, "", 2)) == 2
+    assert runs.latest_ids(store, ids[0]) == [ids[0]]
+    for odd in ("%", "_", "'", "x"):
+        assert runs.latest_ids(store, odd) == []
+
+
+def test_completion_makes_no_file_and_says_nothing(tmp_path):
+    (tmp_path / "no.db").write_text("this is no database at all, and it is long enough to be taken for one\n" * 20)
+    (tmp_path / "empty.db").touch()
+    for name in ("no.db", "empty.db", "missing.db"):
+        assert runs.latest_ids(f"sqlite:///{tmp_path}/{name}", "") == []
+    assert runs.latest_ids("http://127.0.0.1:1", "") == []
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["empty.db", "no.db"]
 
 
 def test_silence_begins_after_missed_heartbeats():

@@ -1,0 +1,26 @@
+"""bf16 is found in the hardware, not guessed."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlops.config import processor
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx512f avx512_vnni", False),
+        ("fpu avx512_bf16 sse", True),
+        ("amx_tile amx_bf16", True),
+        ("xavx512_bf16y", False),
+    ],
+)
+def test_the_processor_is_asked_and_not_guessed(tmp_path, flags, expected):
+    file = tmp_path / "cpuinfo"
+    file.write_text(f"model name\t: Some\nflags\t\t: {flags}\n")
+    assert processor.has_bf16(file) is expected
+
+
+def test_what_cannot_be_asked_has_none(tmp_path):
+    assert not processor.has_bf16(tmp_path / "none")
