@@ -32,9 +32,10 @@ def test_off_a_terminal_a_long_value_stays_on_its_line(typed):
 
 def test_it_has_no_options_of_a_launch(typed):
     shown = typed("config", "--help")[0]
-    assert "--experiment" in shown
-    for option in ("--run-name", "--dry-run", "--detach", "--quiet", "--on ", "--env ", "--experiment"):
-        assert option not in shown
+    assert "--config" in shown
+    for option in ("--run-name", "--dry-run", "--detach", "--quiet", "--on", "--env", "--experiment"):
+        assert f" {option} " not in shown
+    for option in ("--dry-run", "--detach", "--quiet"):
         assert f"no such option {option}" in typed("config", "finetune", option, exit_code=2)[1]
 
 

@@ -9,6 +9,7 @@ import mlflow
 import pandas as pd
 import pytest
 
+from dlops.config import locations
 from dlops.data import splits, tables
 from dlops.ml import datasets
 from tests.ml.conftest import simple_rows
@@ -28,7 +29,7 @@ def easy(steps, monkeypatch):
         "label": list(kept.values()),
         "split": [splits.assign(text, (0.6, 0.2, 0.2), 0) for text in kept],
     }
-    return tables.write(tables.named("easy"), rows, {"source": "easy.csv"})
+    return tables.write(str(locations.table("easy")), rows, {"source": "easy.csv"})
 
 
 def settings(tiny_model, *more):

@@ -67,7 +67,7 @@ def test_new_rows_move_no_old_one_and_make_a_version(steps):
     file, table = steps.folder / "moods.csv", steps.folder / "table"
     for count in (100, 200):
         write_csv(file, count)
-        run, _ = steps.run("ingest", f"source={file}", "table=table", "text=said", "label=mood")
+        run, _ = steps.run("ingest", f"source={file}", "table=./table", "text=said", "label=mood")
     assert run.data.tags["dlops.output.dataset"] == f"{table}@1"
     before, after = (
         deltalake.DeltaTable(str(table), version=version).to_pyarrow_table().to_pydict() for version in (0, 1)
