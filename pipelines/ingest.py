@@ -1,50 +1,209 @@
-"""Turn raw data into a dataset: cleaned, split, versioned, with a digest."""
+"""Turn raw data into a dataset: read, cleaned, each text once, split, checked, versioned, with a digest."""
 
 from __future__ import annotations
 
-from collections import Counter
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
+
 from dlops.config import locations
-from dlops.data import columns, sources, splits, tables
-from dlops.data.cleaning import Cleaned, clean
+from dlops.data import checks, near_duplicates, sources, splits, tables
+from dlops.data.checks import Checks, Finding
+from dlops.data.cleaning import Cleaning
+from dlops.data.columns import Wanted
+from dlops.data.preparation import Counts, Fingerprint, Preparation, Recipe, without
+from dlops.data.rejects import Rejects
+from dlops.data.rows import Chunk
+from dlops.data.shares import Shares
 from dlops.data.sources import Source
-from dlops.errors import DataError
+from dlops.data.staging import Spool, Staging
+from dlops.errors import DataError, GateFailed
 from dlops.ml import record, step
-from dlops.ml.progress import say
+from dlops.ml.progress import Progress, say
 from dlops.ml.settings import Ingest
+
+_MANY_CLASSES = 20
 
 
 def ingest(settings: Ingest) -> None:
-    """Read the source, drop what is empty or double, split by hash, write the table, log what was done."""
+    """Read the source, make rows of it, write them as the table's next version, log what was done."""
     splits.check(settings.splits)
-    source = sources.open(settings.source, seed=settings.seed)
+    looked = _checks(settings)
+    source = sources.open(
+        settings.source, seed=settings.seed, checksum=settings.checksum or "", encoding=settings.encoding
+    )
     say(f"Reading {source.where}{' (synthetic data)' if source.synthetic else ''}")
-    text, label = columns.choose(source.columns, text=settings.text, label=settings.label, where=source.where)
-    cleaned = clean(source.rows(text, label))
-    rows = _rows(cleaned, settings)
-    counts = _counts(cleaned, rows["split"])
-    _check(cleaned, counts, source)
-    say(_told(cleaned, text, label))
+    with (
+        Staging() as staged,
+        Spool() as spool,
+        Rejects(stop=settings.on_error == "stop", raw=settings.examples) as rejects,
+    ):
+        preparation = Preparation(_recipe(settings), source, rejects)
+        preparation.read(staged, _progress(source))
+        for part in preparation.finished(staged):
+            spool.add(part)
+        drops = settings.near_duplicates == "drop"
+        unwanted = near_duplicates.find(spool.tables()).drop if drops else frozenset()
+        fingerprint = Fingerprint()
+        for part in without(spool.tables(), unwanted):
+            fingerprint.update(part)
+            looked.observe(part)
+        counts, shares = preparation.counts, looked.distributions.shares
+        counts.rows, counts.near_duplicates = shares.total, len(unwanted)
+        _refuse_the_useless(source, preparation, shares)
+        say(_told(preparation, shares))
+        findings = looked.findings(counts)
+        about = _about(settings, source, preparation, shares, findings)
+        _judge(findings, checks.named(settings.fail_on, "fail_on"), about)
 
-    uri = locations.located("table", settings.table or source.name, Path.cwd())
-    about = {
+        uri = locations.located("table", settings.table or source.name, Path.cwd())
+        version = tables.write(uri, without(spool.tables(), unwanted), about, digest=fingerprint.hexdigest())
+        if not version.new:
+            say(f"The table holds exactly these rows already: still version {version.number}.")
+        _log(source, version, about, counts, shares)
+        if counts.rejects:
+            record.file(rejects.file)
+            say(f"{counts.rejects} rows were rejected; rejects.jsonl in the run has the reason of each.")
+        if spool.bytes <= settings.snapshot_mb << 20:
+            _keep_snapshot(spool, unwanted)
+    shown = ", ".join(f"{shares.rows.get(name, 0)} {name}" for name in splits.NAMES)
+    say(f"Dataset {version.reference}: {shown} rows")
+
+
+def _checks(settings: Ingest) -> Checks:
+    checks.named(settings.fail_on, "fail_on")  # before anything is read
+    skip = {*settings.skip, *(["near_duplicates"] if settings.near_duplicates == "off" else [])}
+    slices = [name for name in (settings.group and "group", *settings.slice_by) if name]
+    return Checks(skip=skip, slice_by=slices, examples=settings.examples)
+
+
+def _recipe(settings: Ingest) -> Recipe:
+    return Recipe(
+        wanted=Wanted(
+            text=settings.text,
+            label=settings.label,
+            text_pair=settings.text_pair,
+            group=settings.group,
+            split=settings.split,
+            keep=settings.keep,
+        ),
+        cleaning=Cleaning(
+            html=settings.html,
+            unicode=settings.unicode,
+            whitespace=settings.whitespace,
+            min_characters=settings.min_characters,
+            max_characters=settings.max_characters,
+        ),
+        target=settings.target,
+        label_separator=settings.label_separator,
+        label_map=settings.label_map,
+        shares=settings.splits,
+        seed=settings.seed,
+    )
+
+
+def _progress(source: Source) -> Callable[[Chunk], None]:
+    """Tell how far the reading has come, where the size of the source is known."""
+    if not source.size:
+        return lambda _: None
+    progress = Progress(source.size, "bytes")
+    return lambda chunk: progress.update(min(chunk.position, source.size or 0), "reading")
+
+
+def _refuse_the_useless(source: Source, preparation: Preparation, shares: Shares) -> None:
+    """Refuse what nothing can be learned from, before anything is written."""
+    if not shares.total:
+        raise DataError(
+            f"{source.where} has no row with both a text and a label.", hint="Name the columns: text=, label=."
+        )
+    if preparation.labels.kind == "classes":
+        _check_classes(source, shares)
+    empty = [name for name in ("train", "test") if not shares.rows.get(name)]
+    if empty:
+        hint = "Give more rows, or other shares: splits=0.7,0.1,0.2."
+        raise DataError(f"No row of {source.where} came into {' and '.join(empty)}.", hint=hint)
+
+
+def _check_classes(source: Source, shares: Shares) -> None:
+    classes = sorted(shares.labels)
+    if len(classes) < 2:
+        raise DataError(f"Every row of {source.where} has the label {classes[0]!r}.", hint="Two are needed at least.")
+    if len(classes) > _MANY_CLASSES and 2 * len(classes) > shares.total:
+        raise DataError(
+            f"The label column of {source.where} has {len(classes)} different values in {shares.total} rows.",
+            hint="That is no class; name the label column (label=COLUMN), or say target=number.",
+        )
+
+
+def _told(preparation: Preparation, shares: Shares) -> str:
+    counts, roles = preparation.counts, preparation.roles
+    gone = [f"{counts.duplicates} duplicates", f"{counts.empty} empty"]
+    if counts.conflicting:
+        gone[0] += f" ({counts.conflicting} with another label: the first one stays)"
+    gone += [
+        f"{count} {what}"
+        for count, what in (
+            (counts.short + counts.long, "too short or too long"),
+            (counts.near_duplicates, "near duplicates"),
+            (counts.rejects, "rejected"),
+        )
+        if count
+    ]
+    found = sorted(((sum(rows.values()), label) for label, rows in shares.labels.items()), reverse=True)[:5]
+    classes = ", ".join(f"{label} {100 * count / shares.total:.0f} %" for count, label in found)
+    about = f"Text {roles.text!r}, label {roles.label!r} ({classes or preparation.labels.kind})"
+    return f"{about}: {counts.rows} of {counts.rows_in} rows; removed {', '.join(gone)}"
+
+
+def _judge(findings: list[Finding], strict: frozenset[str], about: dict[str, Any]) -> None:
+    """Say what was found.
+
+    Raises:
+        GateFailed: a check that must not find anything has; its findings are in the run, and nothing was written.
+    """
+    noted = [finding for finding in findings if finding.status in ("warning", "failed")]
+    for finding in noted:
+        say(f"{finding.status.capitalize()} {finding.name}: {finding.message}")
+    refused = [finding for finding in noted if finding.name in strict]
+    if refused:
+        record.document("dataset.json", about)
+        raise GateFailed(
+            "The data did not pass its checks, and nothing was written.",
+            problems=[f"{finding.name}: {finding.message}" for finding in refused],
+            hint="Mend the data, or leave the check out of fail_on=.",
+        )
+
+
+def _about(
+    settings: Ingest, source: Source, preparation: Preparation, shares: Shares, findings: list[Finding]
+) -> dict[str, Any]:
+    """Give what is kept with the version, so that everything after it can know where it came from."""
+    return {
         "source": source.where,
+        "origin": source.origin,
         "synthetic": source.synthetic,
-        "columns": {"text": text, "label": label},
-        "splits": dict(zip(splits.NAMES, settings.splits, strict=True)),
+        "columns": preparation.roles.named(),
+        "labels": preparation.labels.kind,
+        "cleaning": preparation.recipe.cleaning.as_dict(),
+        "splits": settings.split or dict(zip(splits.NAMES, settings.splits, strict=True)),
         "seed": settings.seed,
+        "counts": asdict(preparation.counts),
+        **shares.as_dict(),
+        "checks": [finding.as_dict() for finding in findings],
     }
-    version = tables.write(uri, rows, about)
-    if not version.new:
-        say(f"The table holds exactly these rows already: still version {version.number}.")
 
-    record.metrics(counts)
-    record.document("dataset.json", {**about, **_card(cleaned, counts), **_named(version)})
+
+def _log(source: Source, version: tables.Version, about: dict[str, Any], counts: Counts, shares: Shares) -> None:
+    record.metrics({**asdict(counts), **{f"rows_{name}": shares.rows.get(name, 0) for name in splits.NAMES}})
+    named = {"table": version.uri, "version": version.number, "digest": version.digest}
+    record.document("dataset.json", {**about, **named})
     record.dataset(
         name=source.name,
-        uri=uri,
+        uri=version.uri,
         version=version.number,
         digest=version.digest,
         context="ingest",
@@ -52,70 +211,19 @@ def ingest(settings: Ingest) -> None:
     )
     record.output("dataset", version.reference)
     record.output("digest", version.digest)
-    shown = ", ".join(f"{counts['rows_' + name]} {name}" for name in splits.NAMES)
-    say(f"Dataset {version.reference}: {shown} rows")
 
 
-def _rows(cleaned: Cleaned, settings: Ingest) -> dict[str, list[str]]:
-    texts = list(cleaned.labels)
-    return {
-        "id": [splits.identity(text) for text in texts],
-        "text": texts,
-        "label": list(cleaned.labels.values()),
-        "split": [splits.assign(text, settings.splits, settings.seed) for text in texts],
-    }
-
-
-def _counts(cleaned: Cleaned, assigned: list[str]) -> dict[str, int]:
-    found = Counter(assigned)
-    return {
-        "rows_in": cleaned.rows_in,
-        "rows": len(cleaned.labels),
-        "duplicates": cleaned.duplicates,
-        "conflicting": cleaned.conflicting,
-        "empty": cleaned.empty,
-        **{f"rows_{name}": found[name] for name in splits.NAMES},
-    }
-
-
-def _check(cleaned: Cleaned, counts: dict[str, int], source: Source) -> None:
-    """Refuse what nothing can be learned from, before anything is written."""
-    classes = set(cleaned.labels.values())
-    if not cleaned.labels:
-        raise DataError(
-            f"{source.where} has no row with both a text and a label.", hint="Name the columns: text=, label=."
-        )
-    if len(classes) < 2:
-        raise DataError(
-            f"Every row of {source.where} has the label {classes.pop()!r}.", hint="Two are needed at least."
-        )
-    if len(classes) > 20 and 2 * len(classes) > len(cleaned.labels):
-        raise DataError(
-            f"The label column of {source.where} has {len(classes)} different values in {len(cleaned.labels)} rows.",
-            hint="That is no class; name the label column: label=COLUMN.",
-        )
-    empty = [name for name in ("train", "test") if not counts[f"rows_{name}"]]
-    if empty:
-        hint = "Give more rows, or other shares: splits=0.7,0.1,0.2."
-        raise DataError(f"No row of {source.where} came into {' and '.join(empty)}.", hint=hint)
-
-
-def _told(cleaned: Cleaned, text: str, label: str) -> str:
-    kept, gone = len(cleaned.labels), [f"{cleaned.duplicates} duplicates", f"{cleaned.empty} empty"]
-    if cleaned.conflicting:
-        gone[0] += f" ({cleaned.conflicting} with another label: the first one stays)"
-    shares = Counter(cleaned.labels.values()).most_common(5)
-    classes = ", ".join(f"{name} {100 * count / kept:.0f} %" for name, count in shares)
-    return f"Text {text!r}, label {label!r} ({classes}): {kept} of {cleaned.rows_in} rows; removed {', '.join(gone)}"
-
-
-def _card(cleaned: Cleaned, counts: dict[str, int]) -> dict[str, Any]:
-    found = sorted(Counter(cleaned.labels.values()).items())
-    return {"counts": counts, "label_shares": {name: count / len(cleaned.labels) for name, count in found}}
-
-
-def _named(version: tables.Version) -> dict[str, Any]:
-    return {"table": version.uri, "version": version.number, "digest": version.digest}
+def _keep_snapshot(spool: Spool, unwanted: frozenset[str]) -> None:
+    """Keep the written rows as an artifact too: small data outlives its table that way."""
+    with tempfile.TemporaryDirectory(prefix="dlops-ingest-") as folder:
+        file = Path(folder) / "snapshot.parquet"
+        writer = None
+        for part in without(spool.tables(), unwanted):
+            writer = writer or pyarrow.parquet.ParquetWriter(file, part.schema, compression="zstd")
+            writer.write_table(part)
+        if writer:
+            writer.close()
+            record.file(file)
 
 
 if __name__ == "__main__":

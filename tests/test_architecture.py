@@ -52,7 +52,7 @@ def test_arrows_point_down(module):
     if own in LAYERS:
         assert reached <= {*LAYERS[LAYERS.index(own) + 1 :], *GROUND, *(["data"] if own == "cli" else [])}
     elif own in ("config", "data"):
-        assert reached <= {"errors", "", *(["config"] if own == "data" else [])}
+        assert reached <= {"errors", "", *(["config", "worker"] if own == "data" else [])}
     elif own == "ml":
         assert not reached & {"cli", "project", "targets"}
     else:

@@ -30,6 +30,9 @@ COMMANDS = {
         "cancel": "End a run and everything it started.",
         "ui": "Show runs, metrics and models in a browser.",
     },
+    "Look after data": {
+        "data": "List datasets, show or compare them, remove old versions.",
+    },
     "Look before you launch": {
         "params": "List a step's parameters.",
         "config": "Show each value a step would run with, and its layer.",
@@ -39,6 +42,8 @@ COMMANDS = {
 }
 """Heading → command → summary: the module `dlops.cli.NAME` holds the function NAME, imported when it is called for."""
 
+_GROUPS = frozenset({"data"})
+"""Commands that have commands of their own: the module holds their Typer app."""
 _TAKES_PARAMETERS = frozenset({"ingest", "finetune", "config"})
 
 
@@ -55,7 +60,10 @@ class Commands(TyperGroup):
             return None
         from dlops.cli.command import Command, LaunchCommand, ParameterCommand
 
-        function = getattr(importlib.import_module(f"dlops.cli.{cmd_name}"), cmd_name)
+        module = importlib.import_module(f"dlops.cli.{cmd_name}")
+        if cmd_name in _GROUPS:
+            return typer.main.get_command(module.app)
+        function = getattr(module, cmd_name)
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         takes_parameters = cmd_name in _TAKES_PARAMETERS
         kind = ParameterCommand if takes_parameters else Command
@@ -159,7 +167,8 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     message, ctx = error.format_message(), getattr(error, "ctx", None)
     if near := getattr(error, "possibilities", None):
         message = f"{error.message}; did you mean {near[0]}?"
-    hint = f"`dlops {ctx.info_name} --help` tells more." if ctx and ctx.parent else "`dlops --help` tells more."
+    command = ctx.command_path.removeprefix(ctx.find_root().command_path) if ctx else ""
+    hint = f"`dlops{command} --help` tells more."
     return UsageError(message.replace("No such option: ", "No such option "), hint=hint)
 
 

@@ -81,8 +81,13 @@ def _file(text: str, base: Path) -> str:
 def _file_or_word(text: str, base: Path) -> str:
     """A word that ends like a file's name is a file's name, so that a misspelt one is noticed."""
     path = paths.absolute(text, base)
-    if set("*?[") & set(text) or paths.exists(path):
-        return str(path) if _is_path(text) or paths.exists(path) else text
+    if paths.exists(path) or set("*?[") & set(text):
+        return str(path)
+    if "," in text:
+        return ",".join(located("location", part.strip(), base) for part in text.split(","))
+    name, version = versioned(text)
+    if version is not None and paths.exists(table_folder := paths.absolute(name, base)):
+        return f"{table_folder}@{version}"
     return _file(text, base) if _is_path(text) or _SUFFIX.fullmatch(path.suffix) else text
 
 

@@ -1,8 +1,9 @@
-"""Which columns of raw data hold the text and the label: as named, or recognised by usual names."""
+"""Which columns of raw data play which role: as named, or recognised by usual names."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dlops.config.parameters import suggestion
 from dlops.errors import DataError
@@ -15,36 +16,80 @@ LABEL = (
     *("label", "sentiment", "class", "category", "target", "rating", "labels", "stars", "polarity"),
     *("topic", "intent", "emotion", "y"),
 )
+OURS = ("id", "text", "text_pair", "label", "split", "group")
+"""Columns that every table has or may have; no other column may be called so."""
 
 
-def choose(columns: Sequence[str], *, text: str | None, label: str | None, where: str) -> tuple[str, str]:
-    """Give the names of the text column and the label column.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Columns as the user names them; a text or label that is `None` is to be recognised, the others are left out."""
+
+    text: str | None = None
+    label: str | None = None
+    text_pair: str | None = None
+    group: str | None = None
+    split: str | None = None
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """The column of each role; an empty name is a role that nothing plays."""
+
+    text: str
+    label: str
+    text_pair: str = ""
+    group: str = ""
+    split: str = ""
+    keep: tuple[str, ...] = ()
+
+    def named(self) -> dict[str, str]:
+        """Give the roles that are played, as they are told and kept."""
+        roles = {name: str(getattr(self, name)) for name in ("text", "text_pair", "label", "group", "split")}
+        return {name: column for name, column in roles.items() if column} | {f"keep {name}": name for name in self.keep}
+
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.named().values())
+
+
+def choose(columns: Sequence[str], wanted: Wanted, *, where: str) -> Roles:
+    """Give each role its column.
 
     A column named exactly `text` or `label` is taken before the other usual names; case does not matter.
 
     Raises:
-        DataError: a named column is not there, none is recognised, or several are.
+        DataError: a named column is not there, none is recognised, several are, or one would play two roles.
     """
     problems: list[str] = []
-    found = [
-        _one(columns, "text", text, TEXT, problems),
-        _one(columns, "label", label, LABEL, problems),
+    others = {name: str(getattr(wanted, name) or "") for name in ("text_pair", "group", "split")}
+    taken = {*others.values(), *wanted.keep}
+    free = [column for column in columns if column not in taken]
+    text = _recognised(free, columns, "text", wanted.text, TEXT, problems)
+    label = _recognised(free, columns, "label", wanted.label, LABEL, problems)
+    problems += [
+        f"there is no column {name!r}{suggestion(name, columns)}"
+        for name in filter(None, [*others.values(), *wanted.keep])
+        if name not in columns
     ]
-    if not problems and found[0] == found[1]:
-        problems.append(f"{found[0]!r} cannot be both the text and the label")
+    if text and text == label:
+        problems.append(f"{text!r} cannot be both the text and the label")
+    if text and text == others["text_pair"]:
+        problems.append(f"{text!r} cannot be both the text and its pair")
+    problems += [f"keep: {name!r} is the name of a column that dlops writes" for name in wanted.keep if name in OURS]
     if problems:
-        there = ", ".join(columns) or "none"
-        hint = f"The columns there are: {there}. Name them: text=COLUMN label=COLUMN."
+        hint = f"The columns there are: {', '.join(columns) or 'none'}. {_example(columns)}"
         raise DataError(f"The columns of {where} could not be matched.", hint=hint, problems=problems)
-    return found[0], found[1]
+    return Roles(text=text, label=label, keep=wanted.keep, **others)
 
 
-def _one(columns: Sequence[str], role: str, named: str | None, usual: Sequence[str], problems: list[str]) -> str:
+def _recognised(
+    free: Sequence[str], columns: Sequence[str], role: str, named: str | None, usual: Sequence[str], problems: list[str]
+) -> str:
     if named is not None:
         if named not in columns:
             problems.append(f"there is no column {named!r}{suggestion(named, columns)}")
         return named
-    known = [column for column in columns if column.strip().lower() in usual]
+    known = [column for column in free if column.strip().lower() in usual]
     exact = [column for column in known if column.strip().lower() == role]
     if len(exact or known) == 1:
         return (exact or known)[0]
@@ -53,3 +98,13 @@ def _one(columns: Sequence[str], role: str, named: str | None, usual: Sequence[s
     else:
         problems.append(f"no column has a usual name of a {role} ({', '.join(usual[:5])} …)")
     return ""
+
+
+def _example(columns: Sequence[str]) -> str:
+    """Write what can be pasted behind the command, with columns that are there."""
+    first, second = [*columns, "COLUMN", "COLUMN"][:2]
+    words = [
+        f"'{name}={column}'" if " " in column else f"{name}={column}"
+        for name, column in (("text", first), ("label", second))
+    ]
+    return f"Name them, for example: {' '.join(words)}"

@@ -39,3 +39,22 @@ def assign(text: str, shares: Sequence[float], seed: int) -> str:
 def identity(text: str) -> str:
     """Give a row's id: 16 hexadecimal digits of a hash of its text, the same in every version of every table."""
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+_OWN = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+
+
+def own(value: object) -> str:
+    """Give the split that a source's own column names, such as `validation` or `dev` for `val`.
+
+    Raises:
+        ValueError: the value names none.
+    """
+    name = _OWN.get(str(value).strip().lower())
+    if name is None:
+        raise ValueError(f"{str(value)[:40]!r} names no split; known are {', '.join(_OWN)}")
+    return name

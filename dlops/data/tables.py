@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import deltalake
 import pyarrow as pa
-from deltalake.exceptions import DeltaError, TableNotFoundError
+import pyarrow.fs
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 
 from dlops.errors import DataError
+from dlops.worker import locks
 
 COLUMNS = ("id", "text", "label", "split")
 _COMMIT_KEY = "dlops"
+_FOREVER = dict.fromkeys(("delta.logRetentionDuration", "delta.deletedFileRetentionDuration"), "interval 36500 days")
+"""Versions stay until `dlops data vacuum` removes them; Delta clients would end those of a week ago otherwise."""
+_HOUSEKEEPING = ("VACUUM", "OPTIMIZE", "FSCK", "SET TBLPROPERTIES")
+"""Operations that make a version with the rows of the one before."""
+_ROW_GROUP = 16_384
+"""Rows that are held and compressed together; deltalake's own 1,048,576 would hold whole files in memory."""
+_FILE_SIZE = 64 << 20
+"""Bytes at which a next file is begun."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,23 @@ class Version:
         return f"{self.uri}@{self.number}"
 
 
+@dataclass(frozen=True)
+class Commit:
+    """A version as the table's history tells it."""
+
+    number: int
+    time: float
+    """Seconds since 1970."""
+    rows: int | None = None
+    """Rows of that version, where the history says so."""
+    description: Mapping[str, Any] = field(default_factory=dict)
+    """Empty where another program wrote it."""
+
+    @property
+    def digest(self) -> str:
+        return str(self.description.get("digest", ""))
+
+
 def digest(rows: Iterable[tuple[str, str, str]]) -> str:
     """Give 32 hexadecimal digits of a hash of (id, label, split) of every row; their order does not matter."""
     hashed = hashlib.blake2b(digest_size=16)
@@ -43,32 +73,43 @@ def digest(rows: Iterable[tuple[str, str, str]]) -> str:
     return hashed.hexdigest()
 
 
-def write(uri: str, rows: Mapping[str, Sequence[str]], description: Mapping[str, Any]) -> Version:
-    """Write `rows` (a text per column of `COLUMNS`) as the next version, unless the last one holds the same.
+def write(
+    uri: str,
+    rows: Iterable[Any] | Mapping[str, Sequence[Any]],
+    description: Mapping[str, Any],
+    *,
+    digest: str = "",
+) -> Version:
+    """Write rows as the next version, unless the last one has the same digest.
 
-    A version is there as a whole or not at all. `description` is kept with the version, as JSON.
+    `rows` are `pyarrow` tables or record batches, of which a few are in memory at a time, and `digest` is the one that
+    all of them together have; or they are columns of a dataset in memory, whose digest is made here. A version is there
+    as a whole or not at all, whenever the writer is killed. `description` is kept with the version, as JSON. What gives
+    the rows must not use deltalake while it does: deltalake calls it from its own threads, and would end the process.
 
     Raises:
-        DataError: something else is at that place, or it cannot be written.
+        DataError: something else is at that place, it cannot be written, or another program wrote at the same time.
     """
-    fingerprint = digest(zip(rows["id"], rows["label"], rows["split"], strict=True))
-    table = _existing(uri)
-    if table is not None and _description(table).get("digest") == fingerprint:
-        return Version(uri, table.version(), fingerprint, new=False)
-    content = pa.table({name: pa.array(rows[name], pa.string()) for name in COLUMNS})
-    commit = deltalake.CommitProperties({_COMMIT_KEY: json.dumps({**description, "digest": fingerprint})})
-    try:
-        deltalake.write_deltalake(uri, content, mode="overwrite", schema_mode="overwrite", commit_properties=commit)
-        return Version(uri, deltalake.DeltaTable(uri).version(), fingerprint, new=True)
-    except (DeltaError, OSError) as error:
-        raise DataError(f"The table {uri} cannot be written: {error}.", hint="Name another place: table=…") from error
+    if isinstance(rows, Mapping):
+        digest = digest or _digest_of_columns(rows)
+        rows = [pa.table(dict(rows))]
+    if not digest:
+        raise TypeError("rows that are read once need their digest beforehand")
+    _last(uri)  # refuses a place that is somebody else's before a lock file is left there
+    with alone(uri):
+        last = _last(uri)
+        if last is not None and last.digest == digest:
+            return Version(uri, last.number, digest, new=False)
+        _commit(uri, rows, {**description, "digest": digest}, new_table=last is None)
+        number = next(commit.number for commit in history(uri) if commit.digest == digest)
+        return Version(uri, number, digest, new=True)
 
 
 def read(uri: str, version: int | str | None = None) -> tuple[deltalake.DeltaTable, dict[str, Any]]:
     """Open a version of a table: a number, a time (ISO 8601), or the last; give it with its description.
 
     Raises:
-        DataError: there is no table, or no such version.
+        DataError: there is no table, or no such version, or its rows were removed.
     """
     try:
         table = deltalake.DeltaTable(uri, version=version if isinstance(version, int) else None)
@@ -79,37 +120,219 @@ def read(uri: str, version: int | str | None = None) -> tuple[deltalake.DeltaTab
         raise DataError(f"There is no dataset at {uri}.", hint=hint) from error
     except (DeltaError, OSError, ValueError) as error:
         raise DataError(f"{uri} has no version {version}: {error}.", hint=_versions(uri)) from error
-    return table, _description(table)
+    commit = _written_by(uri, table.version())
+    if version is None and commit.number < table.version():
+        table = _without_housekeeping(table, commit.number)
+    if not is_complete(table):
+        there = [str(known.number) for known in history(uri) if is_there(uri, known.number)]
+        hint = f"The versions whose rows are there: {', '.join(there)}." if there else "Run `dlops ingest` again."
+        raise DataError(f"The rows of version {table.version()} of {uri} were removed.", hint=hint)
+    return table, dict(commit.description)
 
 
-def _existing(uri: str) -> deltalake.DeltaTable | None:
-    path = Path(uri)
+def history(uri: str) -> list[Commit]:
+    """List the versions that have rows of their own, the newest first.
+
+    It is asked of the last version: deltalake 1.6 counts it wrongly from an earlier one.
+    """
+    entries = deltalake.DeltaTable(uri).history()
+    return [_as_commit(entry) for entry in entries if not str(entry.get("operation", "")).startswith(_HOUSEKEEPING)]
+
+
+def batches(table: deltalake.DeltaTable, columns: Sequence[str]) -> Iterator[Any]:
+    """Give the rows of an open table as `pyarrow` record batches, a few in memory at a time, in no order.
+
+    Raises:
+        DataError: they cannot be read.
+    """
     try:
-        if "://" in uri or path.is_dir():
-            return deltalake.DeltaTable(uri)
-    except TableNotFoundError:
-        if "://" in uri:
-            return None
-    except (DeltaError, OSError) as error:
-        raise DataError(f"The table {uri} cannot be opened: {error}.") from error
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        rows = table.to_pyarrow_dataset()
+        yield from rows.to_batches(columns=list(columns), batch_size=8192, batch_readahead=2, fragment_readahead=1)
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise DataError(f"The rows of {table.table_uri} cannot be read: {_first_line(error)}.") from error
+
+
+def files(table: deltalake.DeltaTable) -> dict[str, int]:
+    """Give the files of an open table, by their place in its folder, with their sizes in bytes."""
+    added = pa.table(table.get_add_actions(flatten=True))
+    names = (urllib.parse.unquote(name) for name in added["path"].to_pylist())
+    return dict(zip(names, added["size_bytes"].to_pylist(), strict=True))
+
+
+def filesystem(table: deltalake.DeltaTable) -> Any:
+    """Give the `pyarrow` file system whose root is the table's folder, on this machine or elsewhere."""
+    return pyarrow.fs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
+
+
+def is_complete(table: deltalake.DeltaTable) -> bool:
+    """Say whether every file of an open table is there."""
+    infos = filesystem(table).get_file_info(list(files(table)))
+    return all(info.type == pyarrow.fs.FileType.File for info in infos)
+
+
+def is_there(uri: str, number: int) -> bool:
+    """Say whether the rows of a version can be read."""
+    try:
+        return is_complete(deltalake.DeltaTable(uri, version=number))
+    except (DeltaError, OSError):
+        return False
+
+
+def local(uri: str) -> Path | None:
+    """Give the folder of a table on this machine; `None` for one elsewhere."""
+    if uri.startswith("file://"):
+        return Path(urllib.parse.unquote(uri.removeprefix("file://")))
+    return None if "://" in uri else Path(uri)
+
+
+@contextlib.contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """Keep out whoever else writes to a table of this machine, and wait for them to end; elsewhere a commit decides.
+
+    Raises:
+        DataError: nobody may write there.
+    """
+    folder = local(uri)
+    if folder is None:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.held(folder.with_name(f".{folder.name}.lock")))
+        except OSError as error:
+            raise _not_written(uri, error) from error
+        yield
+
+
+def _digest_of_columns(rows: Mapping[str, Sequence[Any]]) -> str:
+    return digest(zip(rows["id"], rows["label"], rows["split"], strict=True))
+
+
+def _last(uri: str) -> Commit | None:
+    """Find the version that stands; `None` where a table is still to be made."""
+    folder = local(uri)
+    if folder is None or folder.is_dir():
+        with contextlib.suppress(TableNotFoundError):
+            try:
+                return _written_by(uri, deltalake.DeltaTable(uri).version())
+            except (DeltaError, OSError) as error:
+                if isinstance(error, TableNotFoundError):
+                    raise
+                raise DataError(f"The table {uri} cannot be opened: {_first_line(error)}.") from error
+    if folder and (folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _begun(folder))):
         hint = "Name a folder that does not exist yet: table=…"
         raise DataError(f"{uri} is there already and is no Delta table.", hint=hint)
     return None
 
 
-def _description(table: deltalake.DeltaTable) -> dict[str, Any]:
-    """Read what was kept with the table's version; a table of another's making has nothing.
+def _begun(folder: Path) -> bool:
+    """Say whether a folder holds no more than what a first write left that was killed."""
+    names = {entry.name for entry in folder.iterdir()}
+    return "_delta_log" in names and all(name.startswith("part-") for name in names - {"_delta_log"})
 
-    The history is asked of the last version: deltalake 1.6 counts it wrongly from an earlier one.
-    """
-    latest = deltalake.DeltaTable(table.table_uri)
-    commits = [commit for commit in latest.history() if commit.get("version") == table.version()]
-    text = commits[0].get(_COMMIT_KEY) if commits else None
-    if not isinstance(text, str):
-        return {}
-    found: dict[str, Any] = json.loads(text)
-    return found
+
+def _commit(uri: str, rows: Iterable[Any], description: Mapping[str, Any], *, new_table: bool) -> None:
+    source = _Rows(rows)
+    try:
+        if new_table and (folder := local(uri)):
+            (folder / "_delta_log").mkdir(parents=True, exist_ok=True)
+        deltalake.write_deltalake(
+            uri,
+            pa.RecordBatchReader.from_batches(source.schema, source.batches()),
+            mode="overwrite",
+            schema_mode="overwrite",
+            configuration=_FOREVER if new_table else None,
+            target_file_size=_FILE_SIZE,
+            writer_properties=deltalake.WriterProperties(
+                compression="ZSTD", compression_level=1, max_row_group_size=_ROW_GROUP
+            ),
+            # a commit that came in between ends ours: tried again, a first one would leave the rows of both
+            commit_properties=deltalake.CommitProperties({_COMMIT_KEY: json.dumps(description)}, max_commit_retries=0),
+        )
+    except CommitFailedError as error:
+        source.raise_own()
+        hint = "Nothing of this run was written; run it again."
+        raise DataError(f"Another program wrote to the table {uri} at the same time.", hint=hint) from error
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        source.raise_own()
+        raise _not_written(uri, error) from error
+
+
+class _Rows:
+    """The rows on their way into deltalake, which would turn our errors to text, and abort at a second schema."""
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self._rows = iter(rows)
+        self._first = next(self._rows, None)
+        if self._first is None:
+            raise ValueError("no rows were given, not even an empty table")
+        self.schema = self._first.schema
+        self._error: BaseException | None = None
+
+    def batches(self) -> Iterator[Any]:
+        try:
+            yield from self._batches(self._first)
+            self._first = None
+            for rows in self._rows:
+                yield from self._batches(rows)
+        except BaseException as error:
+            self._error = error
+            raise
+
+    def raise_own(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _batches(self, rows: Any) -> Iterator[Any]:
+        if not rows.schema.equals(self.schema):
+            raise ValueError(f"rows of the columns {rows.schema} came after rows of {self.schema}")
+        if isinstance(rows, pa.Table):
+            yield from rows.to_batches(max_chunksize=_ROW_GROUP)
+        else:
+            yield rows
+
+
+def _written_by(uri: str, number: int) -> Commit:
+    """Find the commit that wrote the rows of a version."""
+    return next((commit for commit in history(uri) if commit.number <= number), Commit(number, 0.0))
+
+
+def _without_housekeeping(table: deltalake.DeltaTable, number: int) -> deltalake.DeltaTable:
+    """Give the version that a table's last rows were written as; the table itself where its files were rewritten."""
+    with contextlib.suppress(DeltaError, OSError):
+        earlier = deltalake.DeltaTable(table.table_uri, version=number)
+        if set(files(earlier)) == set(files(table)):
+            return earlier
+    return table
+
+
+def _as_commit(entry: Mapping[str, Any]) -> Commit:
+    description: dict[str, Any] = {}
+    text = entry.get(_COMMIT_KEY)
+    if isinstance(text, str):
+        with contextlib.suppress(ValueError):
+            description = json.loads(text)
+    return Commit(
+        number=int(entry["version"]),
+        time=int(entry.get("timestamp") or 0) / 1000,
+        rows=_rows_written(entry),
+        description=description,
+    )
+
+
+def _rows_written(entry: Mapping[str, Any]) -> int | None:
+    mode = str((entry.get("operationParameters") or {}).get("mode", ""))
+    metrics = entry.get("operationMetrics") or {}
+    count = metrics.get("num_added_rows", metrics.get("numOutputRows"))
+    return int(count) if count is not None and (mode == "Overwrite" or entry["version"] == 0) else None
+
+
+def _not_written(uri: str, error: Exception) -> DataError:
+    return DataError(f"The table {uri} cannot be written: {_first_line(error)}.", hint="Name another place: table=…")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")
 
 
 def _versions(uri: str) -> str:

@@ -13,17 +13,60 @@ class Ingest:
     """Settings of `ingest`."""
 
     source: Annotated[str, Kind("location")] = "sample"
-    """Raw data: a file (.csv, .jsonl, .ndjson, .json, .parquet), or `sample` for the synthetic reviews."""
+    """Raw data: files, a glob or a folder (CSV, TSV, JSON Lines, JSON, Parquet; also .gz, .zst, .zip, .tar), a URI
+    (`https://…`, `s3://…`), `hub:NAME`, a Delta table, or `sample` for the synthetic reviews."""
     table: Annotated[str, Kind("table")] | None = None
     """Delta table to write; left out, one named like the source in the user's data folder."""
     text: str | None = None
     """Name of the text column; recognised when left out."""
     label: str | None = None
     """Name of the label column; recognised when left out."""
+    text_pair: str | None = None
+    """Name of the column of second texts, where a row is a pair of them."""
+    group: str | None = None
+    """Name of a column whose rows must not be torn apart by the splits, such as the author."""
+    keep: tuple[str, ...] = ()
+    """Names of further columns to keep."""
+    target: Literal["auto", "classes", "multilabel", "number"] = "auto"
+    """What a label is: one class, several, or a number; auto takes lists for several classes, all else for one."""
+    label_separator: str = ","
+    """What stands between the classes of a multilabel value."""
+    label_map: tuple[str, ...] = ()
+    """Classes to rename, OLD=NEW each: 0=negative,1=positive."""
+    split: str | None = None
+    """Name of the source's own column of splits (train, val, test); left out, a hash decides."""
     splits: Annotated[tuple[float, ...], Range(0.0, 1.0)] = (0.7, 0.1, 0.2)
     """Shares of the train, val and test rows; they add up to 1, and val may be 0."""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """Seed of the splits, and of the sample."""
+    html: bool = True
+    """Whether HTML tags and entities are removed from the texts."""
+    unicode: Literal["NFC", "NFKC", "none"] = "NFC"
+    """Unicode normal form of the texts."""
+    whitespace: bool = True
+    """Whether runs of blanks become one, and control characters go."""
+    min_characters: Annotated[int, Range(1, 10**7)] = 1
+    """Characters that a text must have, once cleaned."""
+    max_characters: Annotated[int, Range(0, 10**7)] = 0
+    """Characters that a text may have; 0 sets no bound."""
+    near_duplicates: Literal["report", "drop", "off"] = "report"
+    """What is done about texts that say almost the same; exact duplicates always go."""
+    skip: tuple[str, ...] = ()
+    """Names of checks that are left out."""
+    fail_on: tuple[str, ...] = ()
+    """Names of checks whose findings end the step with exit 3, before anything is written; `all` is every one."""
+    slice_by: tuple[str, ...] = ()
+    """Kept columns by which the shares of labels are compared."""
+    on_error: Literal["stop", "reject"] = "stop"
+    """Whether a row that cannot be read ends the step, or goes to a list of rejects with the reason."""
+    encoding: str = "utf-8"
+    """Encoding of text files."""
+    checksum: str | None = None
+    """What a download must be: sha256:HEX."""
+    examples: bool = False
+    """Whether the data card shows texts."""
+    snapshot_mb: Annotated[int, Range(0, 10**5)] = 50
+    """Megabytes up to which the written rows are also kept as an artifact of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,17 @@ from __future__ import annotations
 import pytest
 
 from dlops.data import columns
+from dlops.data.columns import Wanted
 from dlops.errors import DataError
 
 
-def choose(names, text=None, label=None):
-    return columns.choose(names, text=text, label=label, where="reviews.csv")
+def choose(names, **wanted):
+    return columns.choose(names, Wanted(**wanted), where="reviews.csv")
+
+
+def text_and_label(names, **wanted):
+    roles = choose(names, **wanted)
+    return roles.text, roles.label
 
 
 @pytest.mark.parametrize(
@@ -20,11 +26,28 @@ def choose(names, text=None, label=None):
     ],
 )
 def test_usual_names_are_recognised(names, expected):
-    assert choose(names) == expected
+    assert text_and_label(names) == expected
 
 
 def test_named_columns_are_taken():
-    assert choose(["said", "mood", "text"], text="said", label="mood") == ("said", "mood")
+    assert text_and_label(["said", "mood", "text"], text="said", label="mood") == ("said", "mood")
+
+
+def test_a_column_with_another_role_is_not_taken_for_the_text():
+    roles = choose(["text", "comment", "label", "author", "day"], text_pair="comment", group="author", keep=("day",))
+    assert roles.named() == {
+        "text": "text",
+        "text_pair": "comment",
+        "label": "label",
+        "group": "author",
+        "keep day": "day",
+    }
+
+
+def test_every_role_is_checked_at_once():
+    with pytest.raises(DataError) as caught:
+        choose(["text", "label", "id"], text_pair="text", group="grup", split="fold", keep=("id", "x"))
+    assert len(caught.value.problems) == 5
 
 
 def test_what_is_missing_is_told_with_what_there_is():
@@ -32,7 +55,7 @@ def test_what_is_missing_is_told_with_what_there_is():
         choose(["title", "stars"])
     assert "no column has a usual name of a text" in str(caught.value)
     assert "title, stars" in caught.value.hint
-    assert "text=COLUMN" in caught.value.hint
+    assert "text=title label=stars" in caught.value.hint
 
 
 def test_a_misspelt_name_is_told_with_the_nearest():

@@ -2,102 +2,127 @@ from __future__ import annotations
 
 import json
 
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 
-from dlops.data import sample, sources
-from dlops.errors import DataError
-
-PAIRS = [("fine, really", "pos"), ('a "bad" one\nof two lines', "neg")]
-
-
-def read(path, text="text", label="label"):
-    return [(row.line, row.text, row.label) for row in sources.open(str(path), seed=0).rows(text, label)]
+from dlops.data import downloads, sample, sources, tables
+from dlops.errors import DataError, UsageError
+from tests.data import loopback, ugly
 
 
-def test_csv_with_quotes_line_breaks_and_a_byte_order_mark(tmp_path):
-    file = tmp_path / "reviews.csv"
-    file.write_bytes(
-        b'\xef\xbb\xbftext,label\r\n"fine, really",pos\r\n"a ""bad"" one\nof two lines",neg\r\n\r\nlast,pos\r\n'
-    )
-    source = sources.open(str(file), seed=0)
-    assert (source.name, source.columns, source.synthetic) == ("reviews", ("text", "label"), False)
-    assert read(file) == [(2, *PAIRS[0]), (3, *PAIRS[1]), (6, "last", "pos")]
+def rows(source, reject=None):
+    rejects = []
+    found = [
+        (chunk.file, line, values)
+        for chunk in source.chunks(reject or rejects.append)
+        for line, *values in zip(chunk.lines, *chunk.columns.values(), strict=True)
+    ]
+    assert not rejects
+    return found
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".json"])
-def test_json_lines(tmp_path, suffix):
-    file = tmp_path / f"reviews{suffix}"
-    file.write_text("\n".join(json.dumps({"text": text, "label": label}) for text, label in PAIRS) + "\n\n")
-    assert read(file) == [(1, *PAIRS[0]), (2, *PAIRS[1])]
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("DLOPS_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_a_json_array(tmp_path):
-    file = tmp_path / "reviews.json"
-    file.write_text(json.dumps([{"text": text, "label": label} for text, label in PAIRS], indent=1))
-    assert read(file) == [(1, *PAIRS[0]), (2, *PAIRS[1])]
+def test_a_file(home):
+    file = ugly.written(home, "reviews.csv.gz", ugly.VALID["a.csv.gz"])
+    source = sources.open("reviews.csv.gz", seed=0)
+    assert (source.name, source.where, source.size) == ("reviews", str(file), file.stat().st_size)
+    assert (source.columns, source.synthetic) == (("text", "label"), False)
+    assert source.origin == {"kind": "files", "uri": str(file), "size": str(source.size), "files": "1"}
+    assert [tuple(values) for _, _, values in rows(source)] == ugly.ROWS
+    assert rows(source) == rows(source), "it may be read more than once"
 
 
-def test_parquet(tmp_path):
-    file = tmp_path / "reviews.parquet"
-    pyarrow.parquet.write_table(pa.table({"text": ["a", None, "c"], "label": [1, 0, None], "n": [1, 2, 3]}), file)
-    assert read(file) == [(1, "a", "1"), (2, "", "0"), (3, "c", "")]
+def test_several_files_and_how_far_they_are_read(home):
+    for name in ("data/b.csv", "data/a.jsonl"):
+        ugly.written(home, name, ugly.VALID[f"a.{name.rpartition('.')[2]}"])
+    for location in ("data", "data/", "data/*", "data/a.jsonl,data/b.csv", f"file://{home}/data"):
+        source = sources.open(location, seed=0)
+        assert source.name == "data", location
+        assert len(rows(source)) == 2 * len(ugly.ROWS)
+        assert source.origin["files"] == "2"
+        assert str(home / "data") in source.where
+        positions = [chunk.position for chunk in source.chunks(print)]
+        assert positions == sorted(positions)
+        assert positions[-1] == source.size
 
 
-def test_labels_of_any_kind_become_class_names(tmp_path):
-    file = tmp_path / "reviews.jsonl"
-    labels = [1, 1.0, 0.5, True, "1 ", None]
-    file.write_text("\n".join(json.dumps({"text": "a", "label": label}) for label in labels))
-    assert [label for _, _, label in read(file)] == ["1", "1", "0.5", "true", "1", ""]
-
-
-def test_a_missing_key_is_an_empty_value(tmp_path):
-    file = tmp_path / "reviews.jsonl"
-    file.write_text('{"text": "a"}\n{"label": "x"}\n')
-    assert read(file) == [(1, "a", ""), (2, "", "x")]
+@pytest.mark.parametrize(
+    ("name", "called"), [("my reviews (1).csv", "my_reviews_1"), ("-.csv", "data"), ("a" * 200 + ".csv", "a" * 100)]
+)
+def test_a_name_that_a_table_can_have(home, name, called):
+    ugly.written(home, name, b"text,label\na,b\n")
+    assert sources.open(name, seed=0).name == called
 
 
 def test_the_sample_says_that_it_is_synthetic():
     source = sources.open(sample.NAME, seed=5)
     assert source.synthetic
     assert "synthetic" in source.where
-    assert [(row.text, row.label) for row in source.rows("text", "label")] == sample.generate(5)
+    assert [tuple(values) for _, _, values in rows(source)] == sample.generate(5)
+    assert source.columns == ("text", "label")
 
 
-def test_a_very_long_field_is_read(tmp_path):
-    file = tmp_path / "reviews.csv"
-    file.write_text(f"text,label\n{'x' * 500_000},pos\n")
-    assert len(read(file)[0][1]) == 500_000
+def test_a_delta_table_at_a_version_and_by_name(home):
+    place = home / "home" / "data" / "tables" / "reviews"
+    made = {"id": ["1", "2"], "text": ["a", "b"], "label": ["x", "y"], "split": ["train", "test"]}
+    tables.write(str(place), made, {})
+    tables.write(str(place), made | {"text": ["c", "d"], "id": ["3", "4"]}, {})
+    for location, texts in (("reviews", "cd"), ("reviews@0", "ab"), (str(place), "cd"), (f"{place}@1", "cd")):
+        source = sources.open(location, seed=0)
+        assert source.name == "reviews"
+        assert sorted(values[1] for _, _, values in rows(source)) == list(texts)
+        assert source.origin["version"] == ("0" if "@0" in location else "1")
+        assert source.columns == tables.COLUMNS
+    with pytest.raises(DataError, match="has no version 7"):
+        sources.open("reviews@7", seed=0)
+    ugly.written(home, "reviews/a.csv", b"text,label\na,b\n")
+    assert sources.open("reviews", seed=0).origin["kind"] == "files", "what lies here comes first"
+
+
+def test_a_download(home, monkeypatch):
+    monkeypatch.setattr(downloads, "PAUSE_S", 0.001)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with loopback.running() as server:
+        server.answers = [loopback.file(ugly.VALID["a.csv.gz"])]
+        source = sources.open(server.uri("/x/reviews.csv.gz?token=hidden", "ann:hidden@"), seed=0)
+        assert source.name == "reviews"
+        assert source.origin["etag"] == 'etag:"1"'
+        assert len(source.origin["sha256"]) == 64
+        assert "hidden" not in json.dumps(source.origin) + source.where
+        found = rows(source)
+        assert len(found) == len(ugly.ROWS)
+        assert "hidden" not in found[0][0]
+
+
+def test_rejects_may_end_it(home):
+    ugly.written(home, "a.csv", b"text,label\na\n")
+
+    def stop(reject):
+        raise DataError(f"{reject.file}:{reject.line}: {reject.reason}")
+
+    source = sources.open("a.csv", seed=0)
+    with pytest.raises(DataError, match=r"a\.csv:2: 1 field"):
+        rows(source, stop)
+    assert source.columns == ()
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("location", "options", "error"),
     [
-        ("a.csv", b"text,label\na,b\nc\n", r"a\.csv:3: 1 fields, where the header names 2"),
-        ("a.csv", b"text,label\nok,x\ncaf\xe9,y\n", r"a\.csv:3: byte 0xe9 is no UTF-8"),
-        ("a.csv", b'text,label\n"open,x\n', r"a\.csv:2: unexpected end of data"),
-        ("a.csv", b"", r"a\.csv is empty"),
-        ("a.jsonl", b'{"text": "a", "label": 1}\n{"text": \n', r"a\.jsonl:2: no valid JSON"),
-        ("a.jsonl", b'{"text": "a", "label": 1}\n[1]\n', r"a\.jsonl:2: an object"),
-        ("a.jsonl", b'{"text": ["a"], "label": 1}\n', r"a\.jsonl:1: column 'text' holds a list"),
-        ("a.jsonl", b'{"text": "a", "label": {}}\n', r"a\.jsonl:1: column 'label' holds a dict"),
-        ("a.jsonl", b"\n", r"a\.jsonl is empty"),
-        ("a.parquet", b"PAR1 not at all", r"a\.parquet is no Parquet file"),
-        ("a.xlsx", b"", r"a\.xlsx is of a kind that is not known"),
+        ("none.csv", {}, DataError),
+        ("a\0b", {}, UsageError),
+        ("hub:", {}, UsageError),
+        ("nowhere://a/b.csv", {}, UsageError),
+        ("sample", {"encoding": "utf-9"}, UsageError),
+        ("http://", {}, UsageError),
+        ("none@3", {}, DataError),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=message) as caught:
-        read(tmp_path / name)
-    assert caught.value.hint or ":" in caught.value.message
-
-
-@pytest.mark.parametrize(
-    ("place", "message"), [("none.csv", "does not exist"), (".", "a folder"), ("s3://a/b.csv", "not on this")]
-)
-def test_what_is_not_there_is_told_with_what_to_do(tmp_path, place, message):
-    with pytest.raises(DataError, match=message) as caught:
-        sources.open(place if "://" in place else str(tmp_path / place), seed=0)
-    assert caught.value.hint
+def test_what_is_no_source(home, location, options, error):
+    with pytest.raises(error):
+        sources.open(location, seed=0, **options)

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import deltalake
+import pyarrow.parquet
 import pytest
 
-from dlops.config import folders
+from dlops.config import folders, locations
 from dlops.errors import DataError
 from dlops.ml.settings import Ingest
 from pipelines.ingest import ingest
 from tests.conftest import REVIEWS, needs_reviews
 
 SHARES = (0.7, 0.1, 0.2)
+SPLITS = ("train", "val", "test")
 
 
 def write_csv(path, count=120):
@@ -47,7 +50,14 @@ def test_a_file_becomes_a_versioned_dataset(steps):
     assert card["source"] == str(steps.folder / "moods.csv")
     assert (card["columns"], card["seed"], card["version"]) == ({"text": "said", "label": "mood"}, 7, 0)
     assert (card["synthetic"], card["counts"]["rows"]) == (False, 120)
-    assert card["label_shares"] == {"neg": 0.5, "pos": 0.5}
+    assert sum(card["label_shares"]["neg"][name] * card["rows_by_split"][name] for name in SPLITS) == pytest.approx(60)
+    assert {check["name"]: check["status"] for check in card["checks"]}["schema"] == "ok"
+    assert card["cleaning"]["html"] is True
+    assert card["origin"]["kind"]
+    snapshot = pyarrow.parquet.read_table(steps.artifacts(run) / "snapshot.parquet").to_pydict()
+    assert dict(zip(snapshot["id"], snapshot["text"], strict=True)) == dict(
+        zip(written["id"], written["text"], strict=True)
+    )
 
 
 def test_the_sample_twice_is_one_version_and_is_called_synthetic(steps):
@@ -80,7 +90,7 @@ def test_new_rows_move_no_old_one_and_make_a_version(steps):
 @pytest.mark.parametrize(
     ("content", "shares", "said"),
     [
-        ("title,stars\na,1\n", SHARES, ["title, stars", "text=COLUMN"]),
+        ("title,stars\na,1\n", SHARES, ["title, stars", "text=title"]),
         ("text,label\na,1\nb\n", SHARES, ["data.csv:3"]),
         ("text,label\na,1\nb,1\n", SHARES, ["the label '1'", "Two are needed"]),
         ("text,label\n,1\n", SHARES, ["no row with both"]),
@@ -95,6 +105,65 @@ def test_data_that_is_of_no_use_is_refused_and_nothing_is_written(run, tmp_path,
     told = f"{caught.value} {caught.value.hint}"
     assert all(part in told for part in said), told
     assert not folders.data().exists()
+
+
+LONG = "the weather was {} and the food was what one could expect of a place like this one by the sea in may"
+
+
+def test_a_check_that_must_not_find_anything_ends_with_exit_3_and_nothing_written(steps):
+    pairs = [f"{LONG.format(number)},{'pos' if number % 2 else 'neg'}" for number in range(200)]
+    (steps.folder / "moods.csv").write_text("\n".join(["said,mood", *pairs]) + "\n")
+    words = ("source=moods.csv", "text=said", "label=mood", "near_duplicates=report")
+    run, done = steps.run("ingest", *words, "fail_on=near_duplicates", exit_code=3)
+    assert run.data.tags["dlops.gate"] == "failed"
+    assert "nothing was written" in done.stderr
+    assert not Path(steps.environ["DLOPS_HOME"], "data/tables/moods").exists()
+    assert "checks" in json.loads((steps.artifacts(run) / "dataset.json").read_text())
+    passed, _ = steps.run("ingest", *words, "fail_on=near_duplicates", "skip=near_duplicates")
+    assert passed.data.metrics["rows"] == 200
+
+
+def test_a_check_of_no_such_name_is_told_before_anything_is_read(steps):
+    _, done = steps.run("ingest", "source=nowhere.csv", "fail_on=leekage", exit_code=2)
+    assert "did you mean 'leakage'" in done.stderr
+
+
+def test_near_duplicates_go_when_asked(run, tmp_path):
+    pairs = [f"{LONG.format('bad')},neg", f"{LONG.format('good')},pos"]
+    pairs += [f"something else altogether number {number} of {number * 7},pos" for number in range(100)]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *pairs]) + "\n")
+    ingest(Ingest(source="data.csv", near_duplicates="drop"))
+    written = deltalake.DeltaTable(str(locations.table("data"))).to_pyarrow_table().to_pydict()
+    assert sum(text.startswith("the weather") for text in written["text"]) == 1
+    assert not any("food was" in text and " good " in text for text in written["text"]), "the first one stays"
+
+
+def test_what_cannot_be_read_is_left_out_with_its_reason_when_asked(steps):
+    write_csv(steps.folder / "moods.csv")
+    with (steps.folder / "moods.csv").open("a") as file:
+        file.write("one,two,three\n")
+    words = ("source=moods.csv", "text=said", "label=mood")
+    _, done = steps.run("ingest", *words, exit_code=4)
+    assert "moods.csv:126" in done.stderr
+    assert "on_error=reject" in done.stderr
+    run, _ = steps.run("ingest", *words, "on_error=reject")
+    assert (run.data.metrics["rejects"], run.data.metrics["rows"], run.data.metrics["rows_in"]) == (1, 120, 125)
+    (reject,) = map(json.loads, (steps.artifacts(run) / "rejects.jsonl").read_text().splitlines())
+    assert (reject["line"], reject["file"]) == (126, str(steps.folder / "moods.csv"))
+    assert "row" not in reject
+
+
+def test_groups_pairs_kept_columns_and_renamed_labels(run, tmp_path):
+    lines = ["premise,claim,gold,author,day"]
+    lines += [f"p{n},c{n},{n % 2},a{n % 15},d{n}" for n in range(150)]
+    (tmp_path / "nli.csv").write_text("\n".join(lines) + "\n")
+    columns = {"text": "premise", "text_pair": "claim", "label": "gold", "group": "author", "keep": ("day",)}
+    ingest(Ingest(source="nli.csv", label_map=("0=no", "1=yes"), slice_by=("day",), **columns))
+    rows = deltalake.DeltaTable(str(locations.table("nli"))).to_pyarrow_table().to_pylist()
+    assert set(rows[0]) == {"id", "text", "text_pair", "label", "split", "group", "day"}
+    assert {row["label"] for row in rows} == {"no", "yes"}
+    homes = {row["group"]: {other["split"] for other in rows if other["group"] == row["group"]} for row in rows}
+    assert {len(splits) for splits in homes.values()} == {1}
 
 
 def test_wrong_shares_are_wrong_usage(steps):

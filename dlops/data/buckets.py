@@ -1,0 +1,95 @@
+"""Files of object stores and other file systems, through `fsspec`: `s3://…`, `gs://…`, `hf://…`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from dlops.data.damage import told
+from dlops.data.downloads import Answer, TryAgainError, masked
+from dlops.errors import DataError, UsageError
+
+
+class Item:
+    """A file in a file system of `fsspec`."""
+
+    def __init__(self, filesystem: Any, path: str) -> None:
+        self._filesystem, self._path = filesystem, path
+        self.uri = filesystem.unstrip_protocol(path)
+        self.name = path.rpartition("/")[2]
+
+    @contextlib.contextmanager
+    def ask(self, validator: str, offset: int) -> Iterator[Answer]:
+        """Ask for the file unless it is in the state of `validator`; with an offset, for the rest of that state."""
+        with _refused(self.uri):
+            self._filesystem.invalidate_cache()
+            state, size = str(self._filesystem.ukey(self._path)), self._filesystem.info(self._path).get("size")
+            if state == validator and not offset:
+                yield Answer(unchanged=True)
+                return
+            offset = offset if state == validator else 0
+            with self._filesystem.open(self._path, "rb") as content:
+                content.seek(offset)
+                blocks = iter(partial(content.read, 1 << 20), b"")
+                yield Answer(offset=offset, size=size, validator=state, blocks=blocks)
+
+
+def items(uri: str, is_known: Callable[[str], bool]) -> list[Item]:
+    """Find the files that a URI names: one, those that match a glob, or those of known kinds in a folder.
+
+    Raises:
+        DataError: nothing is there, it may not be read, or the driver is not installed.
+        UsageError: there is no such scheme.
+    """
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(uri)
+    except ImportError as error:
+        raise DataError(f"{masked(uri)} needs a driver that is not installed.", hint=_install(uri)) from error
+    except ValueError as error:
+        raise UsageError(f"{masked(uri)} is no address that is known: {masked(told(error))}.") from error
+    except Exception as error:
+        raise DataError(f"{masked(uri)} cannot be opened: {masked(told(error))}.") from error
+    try:
+        with _refused(uri):
+            if set("*?[") & set(path) and not filesystem.exists(path):
+                return _several(filesystem, filesystem.glob(path), uri, is_known)
+            if filesystem.isdir(path):
+                return _several(filesystem, filesystem.find(path), uri, is_known)
+            return [Item(filesystem, path)]
+    except TryAgainError as error:
+        raise DataError(f"{masked(uri)} cannot be listed: {error}.") from error
+
+
+def _several(filesystem: Any, names: list[str], uri: str, is_known: Callable[[str], bool]) -> list[Item]:
+    known = [name for name in sorted(names) if is_known(name.rpartition("/")[2])]
+    if not known:
+        raise DataError(f"{masked(uri)} names no file of a known kind.", hint="Name a file, a folder or a pattern.")
+    return [Item(filesystem, name) for name in known]
+
+
+@contextlib.contextmanager
+def _refused(uri: str) -> Iterator[None]:
+    """Tell what cannot be from what may work the next time."""
+    try:
+        yield
+    except (DataError, TryAgainError):
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{masked(uri)} does not exist.", hint="Is the address right?") from error
+    except PermissionError as error:
+        raise DataError(
+            f"{masked(uri)} may not be read: {masked(told(error))}.", hint="Are the store's credentials set?"
+        ) from error
+    except Exception as error:
+        raise TryAgainError(told(error)) from error
+
+
+def _install(uri: str) -> str:
+    from fsspec.registry import known_implementations
+
+    known = known_implementations.get(uri.partition("://")[0], {})
+    return f"pip install {known.get('class', '').partition('.')[0] or 'its fsspec driver'}"
