@@ -229,9 +229,9 @@ def _runs(hashed: _Hashes, bounds: _Places, words: int) -> tuple[_Hashes, _Place
     left = np.repeat(bounds[1:], counts) - np.arange(len(hashed))
     runs = hashed.copy()
     for number in range(1, words):
-        more = len(hashed) - number
+        more = max(0, len(hashed) - number)
         runs *= _MIXER
-        runs[:more] += np.where(left[:more] > number, hashed[number:], np.uint64(0)) if more > 0 else runs[:0]
+        runs[:more] += np.where(left[:more] > number, hashed[number:], np.uint64(0))
     kept = left >= words
     kept[bounds[:-1][counts > 0]] = True
     return _mixed(runs[kept]), np.where(counts > 0, np.maximum(counts - words + 1, 1), 0)
