@@ -21,6 +21,8 @@ class Contest:
     goal: str
     limit: float
     """The most that ours may take, as a share of theirs."""
+    rounds: int = 0
+    """Pairs that are enough; 0 for as many as are usual."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def run(contest: Contest, *, rounds: int, folder: Path, environ: Mapping[str, st
         CalledProcessError: a command failed; the time of a failure means nothing.
     """
     ours, theirs = [], []
-    for number in range(rounds + 1):
+    for number in range((contest.rounds or rounds) + 1):
         pair = [_seconds(command, folder, environ) for command in (contest.ours, contest.theirs)]
         if number:
             ours.append(pair[0])

@@ -10,12 +10,16 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import reviews
 from benchmarks.measure import Contest, Result, run
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 ROUNDS = int(os.environ.get("ROUNDS", "9"))
+MEGABYTES = int(os.environ.get("MEGABYTES", "2000"))
+"""Size of the file that is ingested."""
 _PROGRAMS = Path(sys.executable).parent
 _DLOPS, _MLFLOW = str(_PROGRAMS / "dlops"), str(_PROGRAMS / "mlflow")
+_REVIEWS = "reviews.csv"
 _TRIVIAL = """\
 name: trivial
 entry_points:
@@ -39,6 +43,17 @@ CONTESTS = (
         "a trivial entry point (`echo`) in at most 0.6 of `mlflow run`'s wall time, the SQLite store being there",
         0.6,
     ),
+    *(
+        Contest(
+            f"Ingest, beside {other}",
+            [sys.executable, "-m", "benchmarks.ingest", "dlops", _REVIEWS],
+            [sys.executable, "-m", "benchmarks.ingest", other, _REVIEWS],
+            f"at least 0.3 of the speed at which {other} reads {MEGABYTES} MB of CSV and writes Parquet",
+            1 / 0.3,
+            rounds=3,
+        )
+        for other in ("pyarrow", "polars")
+    ),
 )
 
 
@@ -47,7 +62,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "MLproject").write_text(_TRIVIAL)
-        environ = {"DLOPS_HOME": str(folder / "home"), "PATH": f"{_PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
+        reviews.write(folder / _REVIEWS, MEGABYTES)
+        environ = {
+            "DLOPS_HOME": str(folder / "home"),
+            "PATH": f"{_PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
         results = []
         for contest in CONTESTS:
             results.append(run(contest, rounds=ROUNDS, folder=folder, environ=environ))
@@ -63,10 +83,10 @@ def _report(results: list[Result]) -> str:
     return f"""# Results
 
 `make bench`, {machine}; {versions}.
-Whole processes, wall time, {ROUNDS} interleaved pairs after one uncounted pair, medians; the ratio is the median of the
-pairs' ratios. Absolute times belong to the machine they were taken on; ratios travel.
+Whole processes, wall time, {ROUNDS} interleaved pairs (3 of ingest) after one uncounted pair, medians; the ratio is the
+median of the pairs' ratios. Absolute times belong to the machine they were taken on; ratios travel.
 
-| what | dlops, s (min to max) | mlflow, s (min to max) | ratio | goal | met |
+| what | dlops, s (min to max) | the other, s (min to max) | ratio | goal | met |
 |---|---|---|---|---|---|
 {rows}
 """
@@ -74,7 +94,7 @@ pairs' ratios. Absolute times belong to the machine they were taken on; ratios t
 
 def _row(result: Result) -> str:
     contest = result.contest
-    ratio = f"{result.ratio:.3f} ({1 / result.ratio:.1f} times faster)"
+    ratio = f"{result.ratio:.3f} ({1 / result.ratio:.2g} times the speed)"
     met = "yes" if result.met else "no"
     return f"| {contest.title} | {_spread(result.ours)} | {_spread(result.theirs)} | {ratio} | {contest.goal} | {met} |"
 

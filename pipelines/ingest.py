@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pyarrow.parquet
 
 from dlops.config import locations
-from dlops.data import checks, near_duplicates, sources, splits, tables
-from dlops.data.checks import Checks, Finding
+from dlops.data import allocation, checks, near_duplicates, sources, splits, staging, tables
+from dlops.data.card import Card
+from dlops.data.checks import Checks
 from dlops.data.cleaning import Cleaning
 from dlops.data.columns import Wanted
-from dlops.data.preparation import Counts, Fingerprint, Preparation, Recipe, without
+from dlops.data.conversion import Counts
+from dlops.data.parquet_files import ParquetFiles
+from dlops.data.preparation import Fingerprint, Preparation, Recipe, without
 from dlops.data.rejects import Rejects
-from dlops.data.rows import Chunk
 from dlops.data.shares import Shares
 from dlops.data.sources import Source
-from dlops.data.staging import Spool, Staging
+from dlops.data.staging import Staging
 from dlops.errors import DataError, GateFailed
 from dlops.ml import record, step
 from dlops.ml.progress import Progress, say
@@ -31,6 +34,7 @@ _MANY_CLASSES = 20
 
 def ingest(settings: Ingest) -> None:
     """Read the source, make rows of it, write them as the table's next version, log what was done."""
+    allocation.keep_freed()
     splits.check(settings.splits)
     looked = _checks(settings)
     source = sources.open(
@@ -39,37 +43,52 @@ def ingest(settings: Ingest) -> None:
     say(f"Reading {source.where}{' (synthetic data)' if source.synthetic else ''}")
     with (
         Staging() as staged,
-        Spool() as spool,
+        ParquetFiles() as kept,
+        contextlib.ExitStack() as stack,
         Rejects(stop=settings.on_error == "stop", raw=settings.examples) as rejects,
     ):
         preparation = Preparation(_recipe(settings), source, rejects)
         preparation.read(staged, _progress(source))
-        for part in preparation.finished(staged):
-            spool.add(part)
-        drops = settings.near_duplicates == "drop"
-        unwanted = near_duplicates.find(spool.tables()).drop if drops else frozenset()
+        if preparation.nodes:
+            say(f"{len(source.parts)} files were read on {len(preparation.nodes)} nodes of the Ray cluster.")
+        rows, unwanted = preparation.finished(staged), frozenset[str]()
+        if settings.near_duplicates == "drop":
+            every = stack.enter_context(ParquetFiles())
+            unwanted = near_duplicates.find(every.through(rows)).drop
+            rows = without(every.tables(), unwanted)
         fingerprint = Fingerprint()
-        for part in without(spool.tables(), unwanted):
+        for part in kept.through(rows):
             fingerprint.update(part)
             looked.observe(part)
         counts, shares = preparation.counts, looked.distributions.shares
         counts.rows, counts.near_duplicates = shares.total, len(unwanted)
         _refuse_the_useless(source, preparation, shares)
         say(_told(preparation, shares))
-        findings = looked.findings(counts)
-        about = _about(settings, source, preparation, shares, findings)
-        _judge(findings, checks.named(settings.fail_on, "fail_on"), about)
-
         uri = locations.located("table", settings.table or source.name, Path.cwd())
-        version = tables.write(uri, without(spool.tables(), unwanted), about, digest=fingerprint.hexdigest())
+        card = Card(
+            title=Path(uri).name,
+            description=_made(settings, source, preparation),
+            findings=looked.findings(counts),
+            distributions=looked.distributions,
+            as_read=preparation.as_read,
+            changes=preparation.changes,
+            texts=looked.texts,
+            examples=settings.examples,
+        )
+        _judge(card, checks.named(settings.fail_on, "fail_on"))
+
+        about = _about(card)
+        version = tables.write(uri, kept, about, digest=fingerprint.hexdigest())
         if not version.new:
             say(f"The table holds exactly these rows already: still version {version.number}.")
-        _log(source, version, about, counts, shares)
+        _log(source, version, counts, shares)
+        named = {"table": version.uri, "version": version.number, "digest": version.digest}
+        _log_card(replace(card, title=f"{card.title}@{version.number}", description={**card.description, **named}))
         if counts.rejects:
             record.file(rejects.file)
             say(f"{counts.rejects} rows were rejected; rejects.jsonl in the run has the reason of each.")
-        if spool.bytes <= settings.snapshot_mb << 20:
-            _keep_snapshot(spool, unwanted)
+        if kept.bytes <= settings.snapshot_mb << 20:
+            _keep_snapshot(kept)
     shown = ", ".join(f"{shares.rows.get(name, 0)} {name}" for name in splits.NAMES)
     say(f"Dataset {version.reference}: {shown} rows")
 
@@ -106,12 +125,12 @@ def _recipe(settings: Ingest) -> Recipe:
     )
 
 
-def _progress(source: Source) -> Callable[[Chunk], None]:
+def _progress(source: Source) -> Callable[[int], None]:
     """Tell how far the reading has come, where the size of the source is known."""
     if not source.size:
         return lambda _: None
-    progress = Progress(source.size, "bytes")
-    return lambda chunk: progress.update(min(chunk.position, source.size or 0), "reading")
+    size, progress = source.size, Progress(source.size, "bytes")
+    return lambda position: progress.update(min(position, size), "reading")
 
 
 def _refuse_the_useless(source: Source, preparation: Preparation, shares: Shares) -> None:
@@ -159,18 +178,18 @@ def _told(preparation: Preparation, shares: Shares) -> str:
     return f"{about}: {counts.rows} of {counts.rows_in} rows; removed {', '.join(gone)}"
 
 
-def _judge(findings: list[Finding], strict: frozenset[str], about: dict[str, Any]) -> None:
+def _judge(card: Card, strict: frozenset[str]) -> None:
     """Say what was found.
 
     Raises:
         GateFailed: a check that must not find anything has; its findings are in the run, and nothing was written.
     """
-    noted = [finding for finding in findings if finding.status in ("warning", "failed")]
+    noted = [finding for finding in card.findings if finding.status in ("warning", "failed")]
     for finding in noted:
         say(f"{finding.status.capitalize()} {finding.name}: {finding.message}")
     refused = [finding for finding in noted if finding.name in strict]
     if refused:
-        record.document("dataset.json", about)
+        _log_card(replace(card, refused=[finding.name for finding in refused]))
         raise GateFailed(
             "The data did not pass its checks, and nothing was written.",
             problems=[f"{finding.name}: {finding.message}" for finding in refused],
@@ -178,10 +197,8 @@ def _judge(findings: list[Finding], strict: frozenset[str], about: dict[str, Any
         )
 
 
-def _about(
-    settings: Ingest, source: Source, preparation: Preparation, shares: Shares, findings: list[Finding]
-) -> dict[str, Any]:
-    """Give what is kept with the version, so that everything after it can know where it came from."""
+def _made(settings: Ingest, source: Source, preparation: Preparation) -> dict[str, Any]:
+    """Tell how the dataset was made, so that everything after it can know where it came from."""
     return {
         "source": source.where,
         "origin": source.origin,
@@ -192,15 +209,30 @@ def _about(
         "splits": settings.split or dict(zip(splits.NAMES, settings.splits, strict=True)),
         "seed": settings.seed,
         "counts": asdict(preparation.counts),
-        **shares.as_dict(),
-        "checks": [finding.as_dict() for finding in findings],
     }
 
 
-def _log(source: Source, version: tables.Version, about: dict[str, Any], counts: Counts, shares: Shares) -> None:
+def _about(card: Card) -> dict[str, Any]:
+    """Give what is kept with the version."""
+    return {
+        **card.description,
+        "cleaned": card.changes.as_dict(),
+        **card.distributions.shares.as_dict(),
+        "checks": [finding.as_dict() for finding in card.findings],
+    }
+
+
+def _log_card(card: Card) -> None:
+    """Keep the card, and say where it is."""
+    record.document("card.json", card.document())
+    record.text("card.html", card.html())
+    place = str(mlflow.get_artifact_uri("card.html"))
+    record.output("card", place)
+    say(f"Card {place}")
+
+
+def _log(source: Source, version: tables.Version, counts: Counts, shares: Shares) -> None:
     record.metrics({**asdict(counts), **{f"rows_{name}": shares.rows.get(name, 0) for name in splits.NAMES}})
-    named = {"table": version.uri, "version": version.number, "digest": version.digest}
-    record.document("dataset.json", {**about, **named})
     record.dataset(
         name=source.name,
         uri=version.uri,
@@ -213,17 +245,13 @@ def _log(source: Source, version: tables.Version, about: dict[str, Any], counts:
     record.output("digest", version.digest)
 
 
-def _keep_snapshot(spool: Spool, unwanted: frozenset[str]) -> None:
+def _keep_snapshot(rows: ParquetFiles) -> None:
     """Keep the written rows as an artifact too: small data outlives its table that way."""
-    with tempfile.TemporaryDirectory(prefix="dlops-ingest-") as folder:
-        file = Path(folder) / "snapshot.parquet"
-        writer = None
-        for part in without(spool.tables(), unwanted):
-            writer = writer or pyarrow.parquet.ParquetWriter(file, part.schema, compression="zstd")
+    with staging.folder() as folder, pyarrow.parquet.ParquetWriter(folder / "snapshot.parquet", rows.schema) as writer:
+        for part in rows.tables():
             writer.write_table(part)
-        if writer:
-            writer.close()
-            record.file(file)
+        writer.close()
+        record.file(folder / "snapshot.parquet")
 
 
 if __name__ == "__main__":

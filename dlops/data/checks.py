@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlops.config.parameters import suggestion
-from dlops.data import near_duplicates, splits
+from dlops.data import ahead, near_duplicates, splits
+from dlops.data.conversion import Counts
 from dlops.data.distributions import Distributions
 from dlops.data.near_duplicates import NearDuplicates
 from dlops.data.personal_data import PersonalData
-from dlops.data.preparation import Counts
 from dlops.data.staging import Table
 from dlops.errors import UsageError
 
@@ -39,6 +39,8 @@ LIMITS: dict[str, float] = {
 }
 """The figure of each check above which it warns; below which, of the label balance."""
 NAMES = tuple(LIMITS)
+COUNTED = ("schema", "leakage")
+"""Checks whose figure is a number of rows; of the others it is a share."""
 ALL = "all"
 
 LANGUAGE_ROWS = 1_000
@@ -120,22 +122,29 @@ class Checks:
 
     def observe(self, table: Table) -> None:
         """Look at rows."""
-        self.distributions.add(table)
+        looks: list[Callable[[Table], None]] = [self.distributions.add, self._observe_columns]
+        looks += [look for name, look in self._looks.items() if name not in self._skipped]
+        for _ in ahead.mapped(lambda look: look(table), looks):
+            pass
+
+    @property
+    def _looks(self) -> dict[str, Callable[[Table], None]]:
+        """Give what looks at rows for one check alone; each has its own place to note what it saw."""
+        near = "near_duplicates" if "leakage" in self._skipped else "leakage"
+        return {
+            near: self._near.add,
+            "language": self._languages.add,
+            "schema": self._schema.add,
+            "personal_data": self._personal.add,
+            "encoding": self._observe_encoding,
+        }
+
+    def _observe_columns(self, table: Table) -> None:
         if self.examples and not self.texts:
             first = table.slice(0, _EXAMPLES).to_pylist()
             self.texts = {row["id"]: (str(row["label"]), row["text"]) for row in first}
         for name in table.column_names:
             self._nulls[name] += table[name].null_count
-        if "schema" not in self._skipped:
-            self._schema.add(table)
-        if not {"near_duplicates", "leakage"} <= self._skipped:
-            self._near.add(table)
-        if "personal_data" not in self._skipped:
-            self._personal.add(table)
-        if "language" not in self._skipped:
-            self._languages.add(table)
-        if "encoding" not in self._skipped:
-            self._observe_encoding(table)
 
     def findings(self, read: Counts, examples: Mapping[str, Sequence[str]] | None = None) -> list[Finding]:
         """Tell what was found in the rows, and in those that earlier stages read and left out.

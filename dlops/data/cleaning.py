@@ -7,11 +7,14 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import compress
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from dlops.data import raw_bytes
+from dlops.data.raw_bytes import Bytes, Places
 from dlops.errors import DataError
 
 VERSION = 1
@@ -40,13 +43,17 @@ _TAG = re.compile(
 _DECLARATION = re.compile(r"<[!?][A-Za-z\[][^<>]*+>")
 _INLINE = frozenset(_WITHIN_A_LINE.split())
 _BREAK = re.compile(r"<br ?/?>")
+_BREAKS = (b"<br>", b"<br />", b"<br/>", b"<br >")
 _ESCAPED_AGAIN = re.compile(r"&(?:amp;)++(?=[A-Za-z#])")
-_UNSEEN = ("script", "style")
-"""Elements whose content no reader sees."""
+_UNSEEN = tuple(
+    tuple(re.compile(mark, re.IGNORECASE) for mark in (rf"<{name}(?:\s[^<>]*+)?>", rf"</{name}\s*+>"))
+    for name in ("script", "style")
+)
+"""Beginning and end of elements whose content no reader sees."""
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufeff]")
-_LINES, _MORE = 1, 2
-"""What may have to be cleaned: tags alone, or more than them."""
-_DELETE = 127
+_LINES, _MORE, _WIDE = 1, 2, 4
+"""What a text has: tags, what may have to be cleaned besides, letters beyond ASCII."""
+_BEYOND_ASCII = 128
 _PASSES = 8
 """Times that one text is cleaned at most, where cleaning uncovers more to clean."""
 
@@ -63,6 +70,11 @@ class Changes:
     """Texts that had another normal form."""
     whitespace: int = 0
     """Texts without either that had runs of blanks, blanks at their ends, or control characters."""
+
+    def add(self, other: Changes) -> None:
+        """Take those of other texts."""
+        for own in fields(self):
+            setattr(self, own.name, getattr(self, own.name) + getattr(other, own.name))
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)
@@ -97,21 +109,25 @@ class Cleaning:
         return cleaned
 
     def texts(self, texts: Sequence[str], changes: Changes | None = None) -> list[str]:
-        """Clean many texts: the same as one after the other, but those that are clean already are passed at once."""
-        if not texts:
-            return []
-        cleaned = list(texts)
-        passed, joined = len(cleaned), 0
-        for place, tidy in self._suspects(cleaned):
-            line = _one_line(cleaned[place]) if tidy else None
-            passed -= 1
-            joined += line is not None
-            cleaned[place] = self.text(cleaned[place], changes) if line is None else line
-        if changes is not None:
-            changes.texts += passed + joined
-            changes.changed += joined
-            changes.html += joined
-        return cleaned
+        """Clean many texts."""
+        return list(self.column(pa.array(texts, pa.string()), changes).to_pylist())
+
+    def column(self, texts: Any, changes: Changes | None = None) -> Any:
+        """Clean an Arrow array of texts: as one after the other, but those that are clean already pass at once."""
+        changes = Changes() if changes is None else changes
+        marks = self._marked(texts)
+        if (marks == _LINES).any():
+            texts, done = _without_breaks(texts, marks == _LINES)
+            marks[done] = 0
+            changes.html += len(done)
+            changes.changed += len(done)
+        suspects = marks > 0
+        changes.texts += len(texts) - int(suspects.sum())
+        if not suspects.any():
+            return texts
+        mask = pa.array(suspects)
+        cleaned = [self.text(text, changes) for text in texts.filter(mask).to_pylist()]
+        return pc.replace_with_mask(texts, mask, pa.array(cleaned, pa.string()))
 
     def as_dict(self) -> dict[str, Any]:
         """Give what a dataset's metadata keep."""
@@ -152,8 +168,10 @@ class Cleaning:
 
     def _once(self, text: str, changed: set[str]) -> str:
         if self.html and ("<" in text or "&" in text):
-            text = _noted("html", text, _without_html(text), changed)
-        tidied = self.whitespace and not (text.isascii() and text.isprintable())
+            text = _noted("html", text, _without_html(text, " " if self.whitespace else "\n"), changed)
+        tidied = (
+            self.whitespace and not text.isprintable()
+        )  # so is every blank but the space, and a mark that is unseen
         if tidied:
             # Before the normal form: what stood on both sides may now be composed.
             text = _noted("whitespace", text, _CONTROL.sub("", text), changed)
@@ -163,38 +181,31 @@ class Cleaning:
             text = _noted("whitespace", text, " ".join(text.split()), changed)
         return text
 
-    def _suspects(self, texts: list[str]) -> list[tuple[int, bool]]:
-        """Give the places of texts that may not be clean, and whether all that may be wrong are line breaks in HTML."""
-        plain = np.fromiter(map(str.isascii, texts), bool, len(texts))
-        marked = np.zeros(len(texts), np.uint8)
-        marked[plain] = self._marked(list(compress(texts, plain)))
-        for place in np.flatnonzero(~plain).tolist():
-            text = texts[place]
-            marked[place] = _LINES * (self.html and "<" in text)
-            if not self._kept(text) or (self.html and "&" in text):
-                marked[place] |= _MORE
-        return [(place, self.whitespace and bool(marked[place] == _LINES)) for place in np.flatnonzero(marked).tolist()]
-
-    def _marked(self, texts: list[str]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Look at ASCII texts all at once, as bytes: what numpy does in a microsecond takes `re` thirty."""
-        raw = np.frombuffer("".join(texts).encode(), np.uint8)
-        sizes = np.fromiter(map(len, texts), np.int64, len(texts))
-        ends = np.cumsum(sizes)
+    def _marked(self, texts: Any) -> Bytes:
+        """Mark texts that may not be clean, looking at all bytes at once; `_LINES` where only tags may have to go."""
+        raw, bounds = raw_bytes.of(texts)
         marked = np.zeros(len(texts), np.uint8)
 
-        def mark(bytes_: np.ndarray[Any, np.dtype[np.bool_]], what: int) -> None:
-            marked[np.searchsorted(ends, np.flatnonzero(bytes_), side="right")] |= what
+        def mark(places: Any, what: int) -> None:
+            marked[np.searchsorted(bounds, places, side="right") - 1] |= what
 
+        beyond = np.flatnonzero(raw - np.uint8(ord(" ")) > ord("~") - ord(" "))  # below a blank wraps round
+        control = raw[beyond] < _BEYOND_ASCII
+        mark(beyond[~control], _WIDE)
         if self.html:
-            mark(raw == ord("<"), _LINES)
-            mark(raw == ord("&"), _MORE)
+            mark(np.flatnonzero(raw == ord("<")), _LINES if self.whitespace else _MORE)
+            mark(np.flatnonzero(raw == ord("&")), _MORE)
         if self.whitespace:
-            mark((raw < ord(" ")) | (raw == _DELETE), _MORE)
-            blank = raw == ord(" ")
-            mark(blank[1:] & blank[:-1], _MORE)
-            filled = np.flatnonzero(sizes)
-            outer = blank[ends[filled] - 1] | blank[(ends - sizes)[filled]]
+            mark(beyond[control], _MORE)
+            mark(_double_blanks(raw), _MORE)  # of one text, or the last and first of two
+            filled = np.flatnonzero(np.diff(bounds))
+            outer = (raw[bounds[filled + 1] - 1] == ord(" ")) | (raw[bounds[filled]] == ord(" "))
             marked[filled[outer]] |= _MORE
+        wide = np.flatnonzero((marked & (_WIDE | _MORE)) == _WIDE)
+        marked &= _LINES | _MORE
+        for place in wide.tolist():
+            if not self._kept(texts[place].as_py()):
+                marked[place] |= _MORE
         return marked
 
     def _kept(self, text: str) -> bool:
@@ -210,25 +221,67 @@ def _noted(name: str, before: str, after: str, changed: set[str]) -> str:
     return after
 
 
-def _one_line(text: str) -> str | None:
-    """Join the lines of a text that is tidy but for `<br />`; `None` where it has no such line or more of HTML."""
-    lines = _BREAK.split(text)
-    joined = " ".join(filter(None, map(str.strip, lines)))
-    return None if len(lines) == 1 or "<" in joined else joined
+def _double_blanks(raw: Bytes) -> Places:
+    """Find where two blanks follow each other, comparing two bytes at once: those at even places, then at odd ones."""
+    found = [
+        np.flatnonzero(np.frombuffer(raw[start : start + (len(raw) - start) // 2 * 2], np.uint16) == 0x2020) * 2 + start
+        for start in (0, 1)
+    ]
+    return np.concatenate(found)
 
 
-def _without_html(text: str) -> str:
+def _without_breaks(texts: Any, chosen: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[Any, Places]:
+    """Join the lines of all texts that are clean but for `<br />`, of those that are chosen; give their places too.
+
+    Each `<br />` goes with the blanks around it, and one blank comes in its place, but none at the ends of a text.
+    """
+    raw, bounds = raw_bytes.of(texts)
+    opens = np.flatnonzero(raw == ord("<"))
+    owners = np.searchsorted(bounds, opens, side="right") - 1
+    lengths = _lengths_of_breaks(raw, opens)
+    chosen = chosen.copy()
+    chosen[owners[lengths == 0]] = False
+    is_break = chosen[owners]
+    opens, owners, lengths = opens[is_break], owners[is_break], lengths[is_break]
+    starts = np.maximum(opens - (raw[opens - 1] == ord(" ")), bounds[owners])
+    ends = opens + lengths
+    ends = np.minimum(ends + (raw[np.minimum(ends, len(raw) - 1)] == ord(" ")), bounds[owners + 1])
+    first = np.ones(len(starts), bool)
+    first[1:] = (starts[1:] > ends[:-1]) | (owners[1:] != owners[:-1])
+    last = np.roll(first, -1)
+    starts, ends, owners = starts[first], ends[last], owners[first]
+    inside = (starts > bounds[owners]) & (ends < bounds[owners + 1])
+    kept = raw.copy()
+    kept[starts[inside]] = ord(" ")
+    starts = starts + inside
+    counts = ends - starts
+    going = np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
+    left = np.delete(kept, going)
+    return raw_bytes.texts(left, bounds - np.searchsorted(going, bounds)), np.unique(owners)
+
+
+def _lengths_of_breaks(raw: Bytes, opens: Places) -> Places:
+    """Give how long the `<br>`, `<br/>` or `<br />` is that begins at each of these places; 0 where none does."""
+    lengths = np.zeros(len(opens), np.int64)
+    for tag in _BREAKS:
+        found = opens + len(tag) <= len(raw)
+        for place, sign in enumerate(tag):
+            found &= raw[np.minimum(opens + place, len(raw) - 1)] == sign
+        lengths[found] = len(tag)
+    return lengths
+
+
+def _without_html(text: str, line: str) -> str:
+    """Leave out tags, and unescape entities; one that breaks a line becomes `line`."""
+    if "<" in text:
+        text = _BREAK.sub(line, text)  # most texts have no other tag, and this one is found fast
     if "<" in text:
         text = _cut(text, "<!--", "-->") if "<!--" in text else text
-        for name in _UNSEEN:
-            text = _without_element(text, name)
-        text = _TAG.sub(_replacement, text)
+        for opening, closing in _UNSEEN:
+            text = _without_element(text, opening, closing)
+        text = _TAG.sub(lambda tag: "" if tag[1].lower() in _INLINE else line, text)
         text = _DECLARATION.sub("", text) if "<!" in text or "<?" in text else text
     return html.unescape(_ESCAPED_AGAIN.sub("&", text)) if "&" in text else text
-
-
-def _replacement(tag: re.Match[str]) -> str:
-    return "" if tag[1].lower() in _INLINE else "\n"
 
 
 def _cut(text: str, opening: str, closing: str) -> str:
@@ -240,10 +293,8 @@ def _cut(text: str, opening: str, closing: str) -> str:
     return "".join([*kept, text[place:]])
 
 
-def _without_element(text: str, name: str) -> str:
+def _without_element(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
     """Leave out an element with all it holds."""
-    opening = re.compile(rf"<{name}(?:\s[^<>]*+)?>", re.IGNORECASE)
-    closing = re.compile(rf"</{name}\s*+>", re.IGNORECASE)
     kept, place = [], 0
     while (start := opening.search(text, place)) and (end := closing.search(text, start.end())):
         kept.append(text[place : start.start()])

@@ -48,6 +48,10 @@ class Roles:
         roles = {name: str(getattr(self, name)) for name in ("text", "text_pair", "label", "group", "split")}
         return {name: column for name, column in roles.items() if column} | {f"keep {name}": name for name in self.keep}
 
+    def texts(self) -> dict[str, str]:
+        """Give the columns that are cleaned, and by which a row is known, by their roles."""
+        return {name: column for name in ("text", "text_pair") if (column := str(getattr(self, name)))}
+
     def columns(self) -> tuple[str, ...]:
         return tuple(self.named().values())
 

@@ -34,32 +34,40 @@ Columns: TypeAlias = tuple[list[int], dict[str, list[Any]]]
 
 def chunks(lines: Lines, problem: OnProblem, *, delimiter: str = "") -> Iterator[Columns]:
     """Read the rows below the header; the delimiter is recognised where none is given."""
+    names, delimiter = header(lines, problem, delimiter)
+    if names:
+        yield from rows(lines, names, problem, delimiter=delimiter)
+
+
+def header(lines: Lines, problem: OnProblem, delimiter: str = "") -> tuple[list[str], str]:
+    """Read the columns' names, none where something is wrong with them; give the delimiter with them."""
     try:
         delimiter = delimiter or _recognised(lines)
     except DAMAGE as error:
         problem(lines.number, told(error), "")
-        return
-    records = _records(lines, delimiter, problem)
-    names = _header(records, lines, problem)
-    if not names:
-        return
+        return [], ""
+    line, fields = next(_records(lines, delimiter, problem), (0, []))
+    return _names(line, fields, lines, problem), delimiter
+
+
+def rows(lines: Lines, names: list[str], problem: OnProblem, *, delimiter: str) -> Iterator[Columns]:
+    """Read the rows below the header that has these names."""
     numbers: list[int] = []
-    rows: list[list[str]] = []
+    found: list[list[str]] = []
     bound = lines.characters + CHUNK
-    for line, fields in records:
+    for line, fields in _records(lines, delimiter, problem, len(names)):
         numbers.append(line)
-        rows.append(fields)
-        if lines.characters > bound or len(rows) >= _ROWS:
-            yield from _columns(names, numbers, rows, lines.encoding, problem)
-            numbers, rows, bound = [], [], lines.characters + CHUNK
-    yield from _columns(names, numbers, rows, lines.encoding, problem)
+        found.append(fields)
+        if lines.characters > bound or len(found) >= _ROWS:
+            yield from _columns(names, numbers, found, lines.encoding, problem)
+            numbers, found, bound = [], [], lines.characters + CHUNK
+    yield from _columns(names, numbers, found, lines.encoding, problem)
 
 
-def _records(lines: Lines, delimiter: str, problem: OnProblem) -> Iterator[tuple[int, list[str]]]:
-    """Read records that have as many fields as the first, with the line each begins on: one may span several."""
+def _records(lines: Lines, delimiter: str, problem: OnProblem, width: int = -1) -> Iterator[tuple[int, list[str]]]:
+    """Read records of so many fields, or as many as the first has, each with the line it begins on."""
     csv.field_size_limit(FIELD_LIMIT)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    width = -1
     while True:
         line = lines.begin()
         try:
@@ -127,9 +135,8 @@ def _sampled(sample: list[str], delimiter: str) -> Iterator[list[str]]:
         return
 
 
-def _header(records: Iterator[tuple[int, list[str]]], lines: Lines, problem: OnProblem) -> list[str]:
+def _names(line: int, fields: list[str], lines: Lines, problem: OnProblem) -> list[str]:
     """Give the columns' names; one without a name is called by its place, as an index often has none."""
-    line, fields = next(records, (0, []))
     if not fields:
         problem(lines.number, "the file is empty: its first line should name the columns", "")
         return []

@@ -11,7 +11,7 @@ import deltalake
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dlops.data import shares, staging, tables
+from dlops.data import raw_bytes, shares, staging, tables
 from dlops.data.shares import Shares
 from dlops.data.staging import Staging
 from dlops.errors import DataError
@@ -137,7 +137,9 @@ class _Opened:
                 "shown_label": label,
                 "label": shares.written(label),
                 "split": pa.nulls(len(batch), pa.string()) if split is None else split,
-                "rest": pa.array(staging.keys([repr(row) for row in zip(*kept, strict=True)]), pa.uint64())
+                "rest": pa.array(
+                    raw_bytes.hashes(pa.array([repr(row) for row in zip(*kept, strict=True)], pa.string()))
+                )
                 if kept
                 else pa.array([0] * len(batch), pa.uint64()),
             }
@@ -150,8 +152,8 @@ class _Opened:
         """Give the ids of a batch's rows."""
         if self._ours:
             return batch.column("id")
-        texts = [[value or "" for value in batch.column(name).to_pylist()] for name in self.identifying()]
-        return pa.array([f"{key:016x}" for key in staging.keys(*texts).tolist()], pa.string())
+        texts = [pc.fill_null(batch.column(name), "") for name in self.identifying()]
+        return raw_bytes.hexadecimal(staging.keys(*texts))
 
 
 def _joined(table: deltalake.DeltaTable, columns: Sequence[str]) -> Iterator[Any]:
@@ -163,7 +165,7 @@ def _joined(table: deltalake.DeltaTable, columns: Sequence[str]) -> Iterator[Any
 
 def _staged(batch: Mapping[str, Any], sign: int) -> Any:
     ids = batch["id"]
-    columns = {"key": pa.array(staging.keys(ids.to_pylist()), pa.uint64()), "id": ids}
+    columns = {"key": pa.array(raw_bytes.hashes(ids)), "id": ids}
     columns |= {name: batch[name] for name in _VALUES}
     return pa.table(columns | {"sign": pa.array([sign] * len(ids), pa.int8())})
 

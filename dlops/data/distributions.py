@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dlops.data import shares
+from dlops.data import raw_bytes, shares
 from dlops.data.shares import Shares
 from dlops.data.staging import Table
 
@@ -30,9 +30,13 @@ class Lengths:
 
     def add(self, texts: Any) -> None:
         """Take an Arrow array of texts."""
-        found = np.bincount(np.minimum(words(texts), _LONGEST), minlength=len(self.counts))
-        found[: len(self.counts)] += self.counts
-        self.counts = found
+        self.merge(Lengths(np.bincount(np.minimum(words(texts), _LONGEST), minlength=1)))
+
+    def merge(self, other: Lengths) -> None:
+        """Take those of other texts."""
+        short, long = sorted((self.counts, other.counts), key=len)
+        self.counts = long.copy()
+        self.counts[: len(short)] += short
 
     @property
     def texts(self) -> int:
@@ -141,13 +145,10 @@ def words(texts: Any) -> Any:
 
 
 def _words(texts: Any) -> Any:
-    binary = pc.cast(pc.fill_null(texts, ""), pa.large_binary())
-    ends = np.frombuffer(binary.buffers()[1], np.int64)[binary.offset : binary.offset + len(binary) + 1]
-    raw = np.frombuffer(binary.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
-    ends = ends - ends[0]
+    raw, ends = raw_bytes.of(texts)
     filled = raw > ord(" ")
     begins = filled.copy()
     begins[1:] &= ~filled[:-1]
     first = ends[:-1][ends[:-1] < len(raw)]
     begins[first] = filled[first]
-    return np.diff(np.searchsorted(np.flatnonzero(begins), ends))
+    return raw_bytes.count(begins, ends)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from dlops.config import folders
 from dlops.data.damage import told
 from dlops.errors import DataError
-from dlops.worker import locks
+from dlops.worker import locks, masking
 
 TRIES = 5
 """Attempts, one after another, in which nothing new came."""
@@ -25,12 +25,9 @@ PAUSE_S = 0.5
 
 _LONGEST_PAUSE_S = 15.0
 _ALL_TRIES = 200
-_SECRET = re.compile(r"(?i)([?&][^=&#]*(?:token|key|secret|sig|signature|password|credential)[^=&#]*=)[^&#\s]+")
 
-
-def masked(text: str) -> str:
-    """Mask what gives access in a URI or a message: a user and password, values of secret-sounding names."""
-    return _SECRET.sub(r"\1***", re.sub(r"://[^/\s'\"]+@", "://***@", text))
+masked = masking.url
+"""Masks what gives access in a URI or a message."""
 
 
 class TryAgainError(Exception):

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dlops.config import folders
 from dlops.data.damage import told
 from dlops.data.rows import Chunk
 from dlops.errors import DataError, UsageError
 
 PREFIX = "hub:"
+_ADDRESS = "hf://datasets/"
+"""Before a name: a folder of that name on this machine, which the library would prefer, is not the hub's."""
 _ROWS = 1_000
 _FORM = re.compile(
     r"hub:(?P<name>\w[\w.\-]*(/\w[\w.\-]*)?)(@(?P<revision>[\w.\-/]+))?(#(?P<config>[^/#]*)(/(?P<split>[^/#]+))?)?"
@@ -61,7 +64,8 @@ def revision(dataset: Dataset) -> str:
 def chunks(dataset: Dataset, commit: str = "") -> Iterator[Chunk]:
     """Stream a dataset's rows; a class is given by its name, and `split` is added where all splits are read.
 
-    The library runs no code of a dataset since its version 4.
+    The library runs no code of a dataset since its version 4. It keeps what it reads from in a cache of ours: where the
+    hub fails, it would turn to whatever version of the dataset its own cache has.
 
     Raises:
         DataError: it cannot be read.
@@ -69,13 +73,15 @@ def chunks(dataset: Dataset, commit: str = "") -> Iterator[Chunk]:
     import datasets
 
     datasets.disable_progress_bars()
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # it would tell another host than the hub what is read
     try:
         found = datasets.load_dataset(
-            dataset.name,
+            f"{_ADDRESS}{dataset.name}",
             dataset.config or None,
             split=dataset.split or None,
             revision=commit or dataset.revision or None,
             streaming=True,
+            cache_dir=str(folders.cache() / "datasets"),
         )
         parts = {dataset.split: found} if dataset.split else dict(found)
         for split, rows in parts.items():
@@ -115,6 +121,18 @@ def _named(value: Any, names: list[str]) -> Any:
 
 def _unread(dataset: Dataset, error: Exception) -> DataError:
     return DataError(
-        f"{PREFIX}{dataset.name} cannot be read from the hub: {told(error)}.",
+        f"{PREFIX}{dataset.name} cannot be read from the hub: {_reason(dataset, error)}.",
         hint="Name it as its page does; a config and a split as in hub:NAME#CONFIG/SPLIT. Is the network up?",
     )
+
+
+def _reason(dataset: Dataset, error: Exception) -> str:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return "its owner has to let you in, and HF_TOKEN to say who you are"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "there is none of that name, or it is private and HF_TOKEN is not set"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"it has no revision {dataset.revision}"
+    return told(error)

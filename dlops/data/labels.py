@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -40,20 +40,6 @@ class Labels:
             return json.dumps(sorted(filter(None, names)), ensure_ascii=False)
         return self._renamed(_class(value)) or None
 
-    def column(self, values: Sequence[Any]) -> list[Any]:
-        """Give the canonical text of each value; a `ValueError` stands where one cannot be read."""
-        known: dict[Any, Any] = {}  # values repeat, and most need reading once only
-        found = []
-        for value in values:
-            if isinstance(value, list | dict):
-                found.append(_caught(self.canonical, value))
-                continue
-            key = (type(value), value)
-            if key not in known:
-                known[key] = _caught(self.canonical, value)
-            found.append(known[key])
-        return found
-
     def _items(self, value: Any) -> Sequence[Any]:
         if isinstance(value, list | tuple):
             return value
@@ -82,13 +68,6 @@ def reader(target: str, first: Any, separator: str, renamed: Sequence[str]) -> L
         raise UsageError(f"'label_map' holds {wrong[0]!r}.", hint="Write OLD=NEW: label_map=0=negative,1=positive")
     pairs = dict(entry.split("=", 1) for entry in renamed)
     return Labels(kind=kind, separator=separator, renamed=pairs)
-
-
-def _caught(read: Callable[[Any], str | None], value: Any) -> Any:
-    try:
-        return read(value)
-    except ValueError as error:
-        return error
 
 
 def _class(value: Any) -> str:

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlops.data import raw_bytes
+from dlops.data.raw_bytes import Bytes, Hashes, Places
 from dlops.data.staging import Table
 
 WORDS = 2
@@ -32,8 +33,6 @@ _FELLOWS = 4
 _BLOCK = 1 << 18
 """Bytes of text that are hashed at once: as much as stays in a processor's cache."""
 
-_Hashes: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
-_Places: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 _FACTOR = 0x9E3779B97F4A7C15
 _MIXER = np.uint64(0xC2B2AE3D27D4EB4F)
 _ALONE = 2
@@ -104,8 +103,8 @@ class Search:
         self._rows, self._threshold, self._words = rows, threshold, words
         self._ids: list[str] = []
         self._splits: list[str] = []
-        self._hashes: list[_Hashes] = []
-        self._sizes: list[_Places] = []
+        self._hashes: list[Hashes] = []
+        self._sizes: list[Places] = []
         self._digests: list[np.ndarray[Any, np.dtype[np.uint32]]] = []
         self._room = _SHINGLES
         self._sampled = False
@@ -166,9 +165,9 @@ class Search:
         hashes, sizes = np.concatenate(self._hashes), np.concatenate(self._sizes)
         digests = np.concatenate(self._digests)
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        sets: dict[int, _Hashes] = {}
+        sets: dict[int, Hashes] = {}
 
-        def distinct(place: int) -> _Hashes:
+        def distinct(place: int) -> Hashes:
             if place not in sets:
                 sets[place] = np.unique(hashes[starts[place] : starts[place + 1]])
             return sets[place]
@@ -177,21 +176,19 @@ class Search:
             if not clusters.joined(one, other) and self._alike(distinct(one), distinct(other)):
                 clusters.join(one, other)
 
-    def _alike(self, one: _Hashes, other: _Hashes) -> bool:
+    def _alike(self, one: Hashes, other: Hashes) -> bool:
         return _similarity(one, other, self._threshold) >= self._threshold
 
 
 def find(tables: Iterable[Table], *, rows: int = ROWS, threshold: float = THRESHOLD) -> NearDuplicates:
-    """Search in all of these tables, but stop reading them where no more rows are taken."""
+    """Search in all of these tables, or in the first of them if they are many."""
     search = Search(rows=rows, threshold=threshold)
     for table in tables:
         search.add(table)
-        if search._sampled:
-            break
     return search.found()
 
 
-def shingles(texts: Any, words: int) -> tuple[_Hashes, _Places]:
+def shingles(texts: Any, words: int) -> tuple[Hashes, Places]:
     """Give the hashes of each run of so many words, row after row, and how many each row has.
 
     Words are what stands between blanks and punctuation, in lower case; a text with fewer words is one shingle.
@@ -199,10 +196,7 @@ def shingles(texts: Any, words: int) -> tuple[_Hashes, _Places]:
     that numpy hashes all words at once.
     """
     lower = pc.ascii_lower(texts) if pc.all(pc.string_is_ascii(texts)).as_py() else pc.utf8_lower(texts)
-    lower = pc.cast(lower, pa.large_binary())
-    ends = np.frombuffer(lower.buffers()[1], np.int64)[lower.offset : lower.offset + len(lower) + 1]
-    raw = np.frombuffer(lower.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
-    ends = ends - ends[0]
+    raw, ends = raw_bytes.of(lower)
     first, last = _words(raw, ends)
     factors, inverses = (powers[: len(raw)] for powers in _powers(len(raw)))
     sums = np.zeros(len(raw) + 1, np.uint32)
@@ -211,7 +205,7 @@ def shingles(texts: Any, words: int) -> tuple[_Hashes, _Places]:
     return _runs(hashed, np.searchsorted(first, ends), words)
 
 
-def _words(raw: np.ndarray[Any, np.dtype[np.uint8]], ends: _Places) -> tuple[_Places, _Places]:
+def _words(raw: Bytes, ends: Places) -> tuple[Places, Places]:
     """Give where each word begins and ends."""
     kinds = _KINDS[raw]
     within = kinds > 0
@@ -224,7 +218,7 @@ def _words(raw: np.ndarray[Any, np.dtype[np.uint8]], ends: _Places) -> tuple[_Pl
     return np.flatnonzero(begins), np.flatnonzero(stops) + 1
 
 
-def _runs(hashed: _Hashes, bounds: _Places, words: int) -> tuple[_Hashes, _Places]:
+def _runs(hashed: Hashes, bounds: Places, words: int) -> tuple[Hashes, Places]:
     counts = np.diff(bounds)
     left = np.repeat(bounds[1:], counts) - np.arange(len(hashed))
     runs = hashed.copy()
@@ -237,7 +231,7 @@ def _runs(hashed: _Hashes, bounds: _Places, words: int) -> tuple[_Hashes, _Place
     return _mixed(runs[kept]), np.where(counts > 0, np.maximum(counts - words + 1, 1), 0)
 
 
-def _candidates(digests: Any, rows: _Places, least: float) -> Iterator[tuple[int, int]]:
+def _candidates(digests: Any, rows: Places, least: float) -> Iterator[tuple[int, int]]:
     """Give pairs of rows that share a bucket, and whose hashes are equal in a share that is not too small."""
     banded = digests[rows].astype(np.uint64).reshape(len(rows), _BANDS, _BAND)
     keys = np.zeros((len(rows), _BANDS), np.uint64)
@@ -256,7 +250,7 @@ def _candidates(digests: Any, rows: _Places, least: float) -> Iterator[tuple[int
             yield from zip(one[part][likely].tolist(), other[part][likely].tolist(), strict=True)
 
 
-def _similarity(one: _Hashes, other: _Hashes, least: float) -> float:
+def _similarity(one: Hashes, other: Hashes, least: float) -> float:
     """Give the Jaccard similarity of two sets, or 0 where their sizes alone put it below what is asked."""
     if min(len(one), len(other)) < least * max(len(one), len(other)):
         return 0.0
@@ -291,7 +285,7 @@ def _more_powers(count: int) -> tuple[Any, Any]:
     return found[0], found[1]
 
 
-def _mixed(hashes: _Hashes) -> _Hashes:
+def _mixed(hashes: Hashes) -> Hashes:
     hashes ^= hashes >> np.uint64(32)
     hashes *= _MIXER
     hashes ^= hashes >> np.uint64(29)

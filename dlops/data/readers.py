@@ -6,21 +6,36 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from dlops.data import archives, csv_records, json_records
+from dlops.data import archives, csv_blocks, json_records
 from dlops.data.archives import Member
 from dlops.data.damage import DAMAGE, told
 from dlops.data.files import File
-from dlops.data.rows import Chunk, OnReject, Reject
+from dlops.data.rows import Chunk, OnReject, Reject, Values, values
 from dlops.data.text_lines import Lines
 
 _SIZE = 4_000_000
 """Bytes of a batch, as far as a Parquet file tells them."""
 _ROWS = 8_192
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that can be read on its own, by another process or on another machine that sees it."""
+
+    file: File
+    encoding: str
+    before: int = 0
+    """Bytes of the files that come before it."""
+
+    def chunks(self, reject: OnReject) -> Iterator[Chunk]:
+        """Read its rows, as `read` does."""
+        return read(self.file, reject, encoding=self.encoding, before=self.before)
 
 
 def read(file: File, reject: OnReject, *, encoding: str, before: int = 0) -> Iterator[Chunk]:
@@ -40,32 +55,36 @@ def read(file: File, reject: OnReject, *, encoding: str, before: int = 0) -> Ite
         return
     with raw:
         for member in archives.members(file, raw, problem):
-            chunks = _parquet if member.kind == "parquet" else _text
-            for lines, columns, share in chunks(member, reject, encoding):
+            for lines, columns, share in _READERS[member.kind](member, reject, encoding):
                 done = raw.tell() if share is None else int(share * file.size)
                 yield Chunk(member.name, lines, columns, before + min(done, file.size))
 
 
-_Rows = Iterator[tuple[list[int], dict[str, list[Any]], float | None]]
+_Rows = Iterator[tuple[list[int], dict[str, Values], float | None]]
 """Lines, columns, and the share of the file that is read where the place in it does not tell."""
 
 
-def _text(member: Member, reject: OnReject, encoding: str) -> _Rows:
+def _csv(member: Member, reject: OnReject, encoding: str) -> _Rows:
     def problem(line: int, reason: str, raw: str) -> None:
         reject(Reject(member.name, line, reason, raw))
 
-    is_json = "json" in member.kind
+    delimiter = "\t" if member.kind == "tsv" else ""
+    with contextlib.closing(member.stream):
+        for numbers, columns in csv_blocks.chunks(member.stream, encoding, problem, delimiter=delimiter):
+            yield numbers, columns, None
+
+
+def _json(member: Member, reject: OnReject, encoding: str) -> _Rows:
+    def problem(line: int, reason: str, raw: str) -> None:
+        reject(Reject(member.name, line, reason, raw))
+
     try:
-        lines = Lines(member.stream, encoding, newline="\n" if is_json else "")
+        lines = Lines(member.stream, encoding, newline="\n")
     except DAMAGE as error:
         problem(0, told(error), "")
         return
     with lines:
-        if is_json:
-            found = json_records.chunks(lines, problem, array=member.kind == "json")
-        else:
-            found = csv_records.chunks(lines, problem, delimiter="\t" if member.kind == "tsv" else "")
-        for numbers, columns in found:
+        for numbers, columns in json_records.chunks(lines, problem, array=member.kind == "json"):
             yield numbers, columns, None
 
 
@@ -109,10 +128,10 @@ def _batch_size(metadata: Any) -> int:
     return max(1, min(_ROWS, int(_SIZE / max(1, widest))))
 
 
-def _values(batch: Any, before: int, member: Member, reject: OnReject) -> tuple[list[int], dict[str, list[Any]]]:
+def _values(batch: Any, before: int, member: Member, reject: OnReject) -> tuple[list[int], dict[str, Values]]:
     lines = list(range(before + 1, before + batch.num_rows + 1))
     try:
-        return lines, {name: batch.column(name).to_pylist() for name in batch.schema.names}
+        return lines, {name: values(batch.column(name)) for name in batch.schema.names}
     except DAMAGE:  # a text that is no UTF-8, a time that is none: some rows can be read all the same
         rows: dict[int, dict[str, Any]] = {}
         for place in range(batch.num_rows):
@@ -121,3 +140,6 @@ def _values(batch: Any, before: int, member: Member, reject: OnReject) -> tuple[
             except DAMAGE as error:
                 reject(Reject(member.name, lines[place], f"a value cannot be read: {told(error)}"))
         return list(rows), {name: [values[name] for values in rows.values()] for name in batch.schema.names}
+
+
+_READERS = {"csv": _csv, "tsv": _csv, "json": _json, "jsonl": _json, "ndjson": _json, "parquet": _parquet}

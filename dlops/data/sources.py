@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 from dlops.config import locations, paths
-from dlops.data import files, hub, readers, sample, text_lines
+from dlops.data import files, hub, rows, sample, text_lines
 from dlops.data.downloads import masked
 from dlops.data.files import File
+from dlops.data.readers import Part
 from dlops.data.rows import Chunk, OnReject
 from dlops.errors import UsageError
 
@@ -34,6 +35,8 @@ class Source:
     size: int | None = None
     """Bytes that will be read, where they are known; `Chunk.position` counts up to it."""
     synthetic: bool = False
+    parts: tuple[Part, ...] = ()
+    """The files it consists of, where they are known as files and may be read apart."""
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -67,8 +70,8 @@ def open(location: str, *, seed: int, checksum: str = "", encoding: str = "utf-8
 
 def _sample(seed: int) -> Source:
     def chunks(_: OnReject) -> Iterator[Chunk]:
-        rows = enumerate(sample.generate(seed), start=1)
-        while part := list(islice(rows, _ROWS)):
+        numbered = enumerate(sample.generate(seed), start=1)
+        while part := list(itertools.islice(numbered, _ROWS)):
             columns = {"text": [text for _, (text, _) in part], "label": [label for _, (_, label) in part]}
             yield Chunk(sample.NAME, [line for line, _ in part], columns)
 
@@ -86,11 +89,11 @@ def _hub(location: str) -> Source:
 def _files(location: str, checksum: str, encoding: str) -> Source:
     found = files.find(location, checksum=checksum)
 
+    starts = itertools.accumulate((file.size for file in found), initial=0)
+    apart = tuple(Part(file, encoding, before) for file, before in zip(found, starts, strict=False))
+
     def chunks(reject: OnReject) -> Iterator[Chunk]:
-        before = 0
-        for file in found:
-            yield from readers.read(file, reject, encoding=encoding, before=before)
-            before += file.size
+        return itertools.chain.from_iterable(part.chunks(reject) for part in apart)
 
     where, size = found[0].name, sum(file.size for file in found)
     if len(found) > 1 or Path(where).is_dir():
@@ -99,7 +102,8 @@ def _files(location: str, checksum: str, encoding: str) -> Source:
     origin = {"kind": "files", "uri": where, "size": str(size), "files": str(len(found))}
     if len(found) == 1:
         origin |= {key: value for key in ("sha256", "etag") if (value := getattr(found[0], key))}
-    return Source(_files_name(location, found), where, chunks, origin, size)
+    here = () if any(locations.is_uri(file.name) for file in found) else apart
+    return Source(_files_name(location, found), where, chunks, origin, size, parts=here)
 
 
 def _files_name(location: str, found: list[File]) -> str:
@@ -143,7 +147,7 @@ def _delta(uri: str, version: int | str | None) -> Source:
     def chunks(_: OnReject) -> Iterator[Chunk]:
         row = 0
         for batch in tables.batches(table, names):
-            columns = {name: batch.column(name).to_pylist() for name in names}
+            columns = {name: rows.values(batch.column(name)) for name in names}
             if batch.num_rows:
                 yield Chunk(reference, list(range(row + 1, row + batch.num_rows + 1)), columns)
             row += batch.num_rows

@@ -1,10 +1,15 @@
-"""Which split a row belongs to: a hash of seed and text decides, so that adding data never moves a row."""
+"""Which split a row belongs to: a hash of seed and identity decides, so that adding data never moves a row."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from dlops.data import raw_bytes
 from dlops.errors import UsageError
 
 NAMES = ("train", "val", "test")
@@ -28,12 +33,15 @@ def check(shares: Sequence[float]) -> None:
 
 
 def assign(text: str, shares: Sequence[float], seed: int) -> str:
-    """Give the split of a text: a number in [0, 1) made of seed and text, laid on the shares."""
-    hashed = hashlib.blake2b(f"{seed}\0{text}".encode(), digest_size=8).digest()
-    place = int.from_bytes(hashed) / 2**64
-    if place < shares[0]:
-        return NAMES[0]
-    return NAMES[1] if place < shares[0] + shares[1] else NAMES[2]
+    """Give the split of a text, or of a group: a number in [0, 1) made of seed and identity, laid on the shares."""
+    return str(dealt(pa.array([identity(text)]), shares, seed)[0])
+
+
+def dealt(identities: Any, shares: Sequence[float], seed: int) -> Any:
+    """Give the split of each identity, as an Arrow array for an Arrow array."""
+    places = raw_bytes.hashes(identities, prefix=f"{seed}\0".encode()) / 2.0**64
+    ends = [shares[0], shares[0] + shares[1]]
+    return pa.array(NAMES).take(pa.array(np.searchsorted(ends, places, side="right")))
 
 
 def identity(text: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import fcntl
+import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +15,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc
+
+from dlops.data import raw_bytes
+from dlops.data.raw_bytes import Hashes
 
 Table: TypeAlias = Any
 """A `pyarrow.Table`, whose package has no types."""
@@ -23,6 +30,34 @@ _IN_MEMORY = 96 << 20
 """Bytes of rows up to which nothing goes to disk."""
 _PARTS = 64
 """Parts of what goes to disk: 5 GB make 80 MB each."""
+_PREFIX, _UNHELD = "dlops-ingest-", "dlops-new-"
+"""What folders are called, and what as long as nobody holds them, so that nobody takes a new one for a left one."""
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """Make a folder that is removed at the end; what a killed process left goes when the next folder is made."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), _held(left):  # its process lives, or is another user's
+            shutil.rmtree(left)
+    new = Path(tempfile.mkdtemp(prefix=_UNHELD))
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a disk of the network may know no such locks: nobody removes it there
+            stack.enter_context(_held(new))
+        made = new.rename(new.with_name(new.name.replace(_UNHELD, _PREFIX)))
+        stack.callback(shutil.rmtree, made, ignore_errors=True)
+        yield made
+
+
+@contextlib.contextmanager
+def _held(place: Path) -> Iterator[None]:
+    """Hold a folder until the end, at the latest that of this process; an `OSError` where somebody else does."""
+    number = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
 
 
 @dataclass
@@ -39,12 +74,9 @@ class Dropped:
         return Dropped(**{own.name: getattr(self, own.name) + getattr(other, own.name) for own in fields(self)})
 
 
-def keys(texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Give each row's key: 8 bytes of BLAKE2b of its text, or of text and pair; `splits.identity` as a number."""
-    joined = texts if pairs is None else [f"{text}\0{pair}" for text, pair in zip(texts, pairs, strict=True)]
-    blake2b = hashlib.blake2b
-    hashed = b"".join([blake2b(text.encode(), digest_size=8).digest() for text in joined])
-    return np.frombuffer(hashed, dtype=">u8").astype(np.uint64)
+def keys(texts: Any, pairs: Any = None) -> Hashes:
+    """Give each row's key: a hash of its text, or of text and pair (Arrow arrays); `splits.identity` as a number."""
+    return raw_bytes.hashes(texts if pairs is None else pc.binary_join_element_wise(texts, pairs, "\0"))
 
 
 class Staging:
@@ -55,7 +87,8 @@ class Staging:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="dlops-ingest-")
+        self._stack = contextlib.ExitStack()
+        self._folder = self._stack.enter_context(folder())
         self._gathered: list[Table] = []
         self._bytes = 0
         self._rows = 0
@@ -69,7 +102,7 @@ class Staging:
     ) -> None:
         for part in self._parts:
             part.close()
-        self._folder.cleanup()
+        self._stack.close()
 
     def add(self, rows: Table) -> None:
         """Take rows: a column `key` (uint64), and whatever else, the same columns each time."""
@@ -98,10 +131,10 @@ class Staging:
         if not self._gathered:
             return
         if not self._parts:
-            self._parts = [_Part(Path(self._folder.name) / f"{number:03d}.arrow") for number in range(_PARTS)]
+            self._parts = [_Part(self._folder / f"{number:03d}.arrow") for number in range(_PARTS)]
         rows = pa.concat_tables(self._gathered)
         self._gathered, self._bytes = [], 0
-        places = rows["key"].to_numpy() >> np.uint64(64 - (_PARTS - 1).bit_length())
+        places = (rows["key"].to_numpy() >> np.uint64(64 - (_PARTS - 1).bit_length())).astype(np.uint8)
         order = np.argsort(places, kind="stable")
         rows = rows.take(pa.array(order)).combine_chunks()
         ends = np.searchsorted(places[order], np.arange(_PARTS), side="right")
@@ -110,45 +143,6 @@ class Staging:
             if end > start:
                 part.write(rows.slice(start, end - start))
             start = end
-
-
-class Spool:
-    """Tables that are read several times, one after another: in memory as long as they are small, else on disk."""
-
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="dlops-ingest-")
-        self._tables: list[Table] = []
-        self.bytes = 0
-        """Of all tables, in memory."""
-        self._count = 0
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._folder.cleanup()
-
-    def add(self, table: Table) -> None:
-        """Take one more table."""
-        self.bytes += table.nbytes
-        if self.bytes <= _IN_MEMORY:
-            self._tables.append(table)
-            return
-        part = self._part(self._count)
-        part.write(table)
-        part.close()
-        self._count += 1
-
-    def tables(self) -> Iterator[Table]:
-        """Give the tables in the order they were added."""
-        yield from self._tables
-        for number in range(self._count):
-            yield self._part(number).read()
-
-    def _part(self, number: int) -> _Part:
-        return _Part(Path(self._folder.name) / f"{number:06d}.arrow")
 
 
 def once(rows: Table) -> tuple[Table, Dropped]:
@@ -187,8 +181,7 @@ class _Part:
 
     def write(self, rows: Table) -> None:
         if self._writer is None:
-            options = pa.ipc.IpcWriteOptions(compression="lz4")
-            self._writer = pa.ipc.new_stream(str(self._path), rows.schema, options=options)
+            self._writer = pa.ipc.new_stream(str(self._path), rows.schema)
         self._writer.write_table(rows)
 
     def read(self) -> Table | None:

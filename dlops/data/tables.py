@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import urllib.parse
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,20 +18,20 @@ import pyarrow as pa
 import pyarrow.fs
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction, create_table_with_add_actions
 
+from dlops.data.parquet_files import ParquetFile, ParquetFiles
 from dlops.errors import DataError
 from dlops.worker import locks
 
 COLUMNS = ("id", "text", "label", "split")
 _COMMIT_KEY = "dlops"
+_METRICS, _ROWS = "operationMetrics", "num_added_rows"
+"""Where Delta clients look for how many rows a version has."""
 _FOREVER = dict.fromkeys(("delta.logRetentionDuration", "delta.deletedFileRetentionDuration"), "interval 36500 days")
 """Versions stay until `dlops data vacuum` removes them; Delta clients would end those of a week ago otherwise."""
 _HOUSEKEEPING = ("VACUUM", "OPTIMIZE", "FSCK", "SET TBLPROPERTIES")
 """Operations that make a version with the rows of the one before."""
-_ROW_GROUP = 16_384
-"""Rows that are held and compressed together; deltalake's own 1,048,576 would hold whole files in memory."""
-_FILE_SIZE = 64 << 20
-"""Bytes at which a next file is begun."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +77,21 @@ def digest(rows: Iterable[tuple[str, str, str]]) -> str:
 
 def write(
     uri: str,
-    rows: Iterable[Any] | Mapping[str, Sequence[Any]],
+    rows: ParquetFiles | Iterable[Any] | Mapping[str, Sequence[Any]],
     description: Mapping[str, Any],
     *,
     digest: str = "",
 ) -> Version:
     """Write rows as the next version, unless the last one has the same digest.
 
-    `rows` are `pyarrow` tables or record batches, of which a few are in memory at a time, and `digest` is the one that
-    all of them together have; or they are columns of a dataset in memory, whose digest is made here. A version is there
-    as a whole or not at all, whenever the writer is killed. `description` is kept with the version, as JSON. What gives
-    the rows must not use deltalake while it does: deltalake calls it from its own threads, and would end the process.
+    `rows` are Parquet files that were made of them, or `pyarrow` tables, of which a few are in memory at a time, and
+    `digest` is the one that all of them together have; or they are columns of a dataset in memory, whose digest is made
+    here. A version is there as a whole or not at all, whenever the writer is killed. `description` is kept with the
+    version, as JSON.
 
     Raises:
         DataError: something else is at that place, it cannot be written, or another program wrote at the same time.
+        ValueError: no rows were given, not even an empty table, or some have other columns than the first.
     """
     if isinstance(rows, Mapping):
         digest = digest or _digest_of_columns(rows)
@@ -96,11 +99,17 @@ def write(
     if not digest:
         raise TypeError("rows that are read once need their digest beforehand")
     _last(uri)  # refuses a place that is somebody else's before a lock file is left there
-    with alone(uri):
+    with alone(uri), contextlib.ExitStack() as stack:
         last = _last(uri)
         if last is not None and last.digest == digest:
             return Version(uri, last.number, digest, new=False)
-        _commit(uri, rows, {**description, "digest": digest}, new_table=last is None)
+        table = None if last is None else deltalake.DeltaTable(uri)
+        if not isinstance(rows, ParquetFiles):
+            files = stack.enter_context(ParquetFiles())
+            for part in rows:
+                files.add(part)
+            rows = files
+        _commit(uri, table, rows, {**description, "digest": digest})
         number = next(commit.number for commit in history(uri) if commit.digest == digest)
         return Version(uri, number, digest, new=True)
 
@@ -231,65 +240,46 @@ def _begun(folder: Path) -> bool:
     return "_delta_log" in names and all(name.startswith("part-") for name in names - {"_delta_log"})
 
 
-def _commit(uri: str, rows: Iterable[Any], description: Mapping[str, Any], *, new_table: bool) -> None:
-    source = _Rows(rows)
+def _commit(uri: str, table: deltalake.DeltaTable | None, rows: ParquetFiles, description: Mapping[str, Any]) -> None:
+    """Copy files into a table's folder, then make a version of them, which is a single write."""
+    files = rows.files()
+    if not files:
+        raise ValueError("no rows were given, not even an empty table")
+    properties = deltalake.CommitProperties(
+        {_COMMIT_KEY: json.dumps(description), _METRICS: {_ROWS: sum(file.rows for file in files)}},
+        max_commit_retries=0,  # a commit that came in between ends ours: tried again, the rows of both might stay
+    )
+    schema = deltalake.Schema.from_arrow(rows.schema)
     try:
-        if new_table and (folder := local(uri)):
+        if table is None and (folder := local(uri)):
             (folder / "_delta_log").mkdir(parents=True, exist_ok=True)
-        deltalake.write_deltalake(
-            uri,
-            pa.RecordBatchReader.from_batches(source.schema, source.batches()),
-            mode="overwrite",
-            schema_mode="overwrite",
-            configuration=_FOREVER if new_table else None,
-            target_file_size=_FILE_SIZE,
-            writer_properties=deltalake.WriterProperties(
-                compression="ZSTD", compression_level=1, max_row_group_size=_ROW_GROUP
-            ),
-            # a commit that came in between ends ours: tried again, a first one would leave the rows of both
-            commit_properties=deltalake.CommitProperties({_COMMIT_KEY: json.dumps(description)}, max_commit_retries=0),
-        )
-    except CommitFailedError as error:
-        source.raise_own()
-        hint = "Nothing of this run was written; run it again."
-        raise DataError(f"Another program wrote to the table {uri} at the same time.", hint=hint) from error
+        there = pyarrow.fs.PyFileSystem(DeltaStorageHandler(uri)) if table is None else filesystem(table)
+        added = [_added(file, there) for file in files]
+        if table is None:
+            create_table_with_add_actions(uri, schema, added, configuration=_FOREVER, commit_properties=properties)
+        else:
+            table.create_write_transaction(added, "overwrite", schema, commit_properties=properties)
     except (DeltaError, OSError, pa.ArrowException) as error:
-        source.raise_own()
+        if isinstance(error, CommitFailedError) or (table is None and _exists(uri)):
+            hint = "Nothing of this run was written; run it again."
+            raise DataError(f"Another program wrote to the table {uri} at the same time.", hint=hint) from error
         raise _not_written(uri, error) from error
 
 
-class _Rows:
-    """The rows on their way into deltalake, which would turn our errors to text, and abort at a second schema."""
+def _added(file: ParquetFile, there: Any) -> AddAction:
+    """Copy a file under a name that nobody has."""
+    name = f"part-{uuid.uuid4()}.zstd.parquet"
+    # buffered, because deltalake's own stream does not take the buffers that pyarrow would hand it
+    with file.path.open("rb") as source, there.open_output_stream(name, buffer_size=1 << 20) as target:
+        shutil.copyfileobj(source, target, 1 << 18)
+    moment = int(file.path.stat().st_mtime * 1000)
+    return AddAction(
+        name, file.path.stat().st_size, {}, moment, data_change=True, stats=json.dumps({"numRecords": file.rows})
+    )
 
-    def __init__(self, rows: Iterable[Any]) -> None:
-        self._rows = iter(rows)
-        self._first = next(self._rows, None)
-        if self._first is None:
-            raise ValueError("no rows were given, not even an empty table")
-        self.schema = self._first.schema
-        self._error: BaseException | None = None
 
-    def batches(self) -> Iterator[Any]:
-        try:
-            yield from self._batches(self._first)
-            self._first = None
-            for rows in self._rows:
-                yield from self._batches(rows)
-        except BaseException as error:
-            self._error = error
-            raise
-
-    def raise_own(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _batches(self, rows: Any) -> Iterator[Any]:
-        if not rows.schema.equals(self.schema):
-            raise ValueError(f"rows of the columns {rows.schema} came after rows of {self.schema}")
-        if isinstance(rows, pa.Table):
-            yield from rows.to_batches(max_chunksize=_ROW_GROUP)
-        else:
-            yield rows
+def _exists(uri: str) -> bool:
+    return bool(deltalake.DeltaTable.is_deltatable(uri))
 
 
 def _written_by(uri: str, number: int) -> Commit:
@@ -322,8 +312,8 @@ def _as_commit(entry: Mapping[str, Any]) -> Commit:
 
 def _rows_written(entry: Mapping[str, Any]) -> int | None:
     mode = str((entry.get("operationParameters") or {}).get("mode", ""))
-    metrics = entry.get("operationMetrics") or {}
-    count = metrics.get("num_added_rows", metrics.get("numOutputRows"))
+    metrics = entry.get(_METRICS) or {}
+    count = metrics.get(_ROWS, metrics.get("numOutputRows"))
     return int(count) if count is not None and (mode == "Overwrite" or entry["version"] == 0) else None
 
 

@@ -32,9 +32,11 @@ class Lines:
     whoever makes records of the lines can refuse the one record they stand in; `misread` finds them.
     """
 
-    def __init__(self, stream: BinaryIO, encoding: str = "utf-8", *, newline: str = "") -> None:
+    def __init__(
+        self, stream: BinaryIO | io.RawIOBase, encoding: str = "utf-8", *, newline: str = "", number: int = 0
+    ) -> None:
         buffered = io.BufferedReader(stream, 1 << 20)  # type: ignore[type-var]
-        start = buffered.peek(4)[:4]
+        start = b"" if number else buffered.peek(4)[:4]
         self.encoding = next((name for mark, name in _MARKS if start.startswith(mark)), encoding)
         # the decoders of UTF-16 and UTF-32 cannot go on after damage; they raise UnicodeDecodeError
         errors = "strict" if self.encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
@@ -44,8 +46,8 @@ class Lines:
         self._cut = False
         self.held: list[str] = []
         """Lines since the last `begin`."""
-        self.number = 0
-        """Lines that were given so far."""
+        self.number = number
+        """Lines that were given so far, with those before the stream."""
         self.characters = 0
         """Characters that were given so far."""
 

@@ -11,9 +11,6 @@ from typing import Any
 from dlops.config import locations
 from dlops.project.runs import Runs
 
-_PAGE = 1000
-"""Runs that are asked for at once."""
-
 
 @dataclass(frozen=True)
 class Reference:
@@ -32,18 +29,8 @@ def of_runs(tracking_uri: str) -> Iterator[Reference]:
         UsageError, ConfigError: nothing was ever recorded there, or it is no tracking store.
         UnreachableError: it does not answer.
     """
-    runs = Runs(tracking_uri)
-    experiments = runs._all_experiments()
-    page = ""
-    while experiments:
-        found = runs._asked(
-            lambda page=page: runs._client.search_runs(experiments, max_results=_PAGE, page_token=page or None)
-        )
-        for run in found:
-            yield from _of_run(run)
-        page = found.token
-        if not page:
-            return
+    for run in Runs(tracking_uri).every():
+        yield from _of_run(run)
 
 
 def _of_run(run: Any) -> Iterator[Reference]:

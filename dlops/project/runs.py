@@ -30,6 +30,8 @@ _FIRST_PATIENCE, _PATIENCE = 3.0, 10.0
 """Seconds for which a store is asked again: one that never answered is likely not there at all."""
 _WHO_WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """Somebody looks at the screen: MLflow's own retries, and its two minutes for an answer, are a worker's."""
+_PAGE = 1000
+"""Runs that are asked for at once."""
 _WRONG_STORE = "Check --tracking-uri (or MLFLOW_TRACKING_URI)."
 
 
@@ -87,6 +89,18 @@ class Runs:
         experiments = self._all_experiments()
         self._asked(lambda: reaper.close_dead_runs(self._client, experiments))
         return [self._described(run) for run in self._search(experiments, count)]
+
+    def every(self) -> Iterator[Any]:
+        """Give every run of the store as MLflow knows it, whoever launched it."""
+        experiments, page = self._all_experiments(), ""
+        while experiments:
+            found = self._asked(
+                lambda page=page: self._client.search_runs(experiments, max_results=_PAGE, page_token=page or None)
+            )
+            yield from found
+            page = found.token
+            if not page:
+                return
 
     def one(self, run_id: str) -> Run:
         """Describe one run; when its worker is dead, close it first."""
@@ -152,7 +166,7 @@ class Runs:
         """Find a run by its id, or by a beginning of it that fits one recent run only."""
         if len(run_id) == 32 and (run := self._asked(lambda: self._named(run_id))):
             return run
-        fitting = [run for run in self._search(self._all_experiments(), 1000) if run.info.run_id.startswith(run_id)]
+        fitting = [run for run in self._search(self._all_experiments(), _PAGE) if run.info.run_id.startswith(run_id)]
         if len(fitting) != 1:
             what = "No run has the id" if not fitting else f"{len(fitting)} runs have an id that begins with"
             raise UsageError(f"{what} {run_id!r}.", hint="`dlops status` lists the runs.")

@@ -1,4 +1,4 @@
-"""Secrets out of what is shown or kept: credentials in URLs, values of secret-sounding names."""
+"""Secrets out of what is shown or kept: what gives access in URLs, values of secret-sounding names."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ _NO_SECRET = re.compile(
     r"(?i)(max|min|num|n|pad|eos|bos|cls|sep|mask|unk|per)[_\-.]tokens?([_\-.]ids?)?$|tokens?[_\-.](ids|length|count|type|limit)"
 )
 _URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<credentials>[^/\s'\"]+)@")
+_QUERY = re.compile(r"/[^\s'\"/?]*\?[^\s'\"]+")
+"""The end of a URL, or of its path alone, as clients tell it: a `?` in a program's text is none."""
+_QUERY_SECRET = re.compile(
+    r"(?i)(?P<name>[?&][^=&#]*(?:token|key|secret|sig|signature|password|credential)[^=&#]*=)[^&#]+"
+)
 _SHORTEST = 6
 """A shorter value masks half of a log (`no`, `1`) and protects nothing."""
 
@@ -24,7 +29,7 @@ def is_secret(name: str) -> bool:
 
 
 def url(text: str) -> str:
-    """Mask user and password of every URL in a text; a lone user name of ssh or git stays."""
+    """Mask user and password, signatures and keys of every URL in a text; a lone user name of ssh or git stays."""
 
     def masked(match: re.Match[str]) -> str:
         scheme, credentials = match["scheme"], match["credentials"]
@@ -32,7 +37,8 @@ def url(text: str) -> str:
             return match.group()
         return f"{scheme}{MASK}@"
 
-    return _URL_CREDENTIALS.sub(masked, text)
+    text = _URL_CREDENTIALS.sub(masked, text)
+    return _QUERY.sub(lambda query: _QUERY_SECRET.sub(rf"\g<name>{MASK}", query.group()), text)
 
 
 def known_secrets(

@@ -7,7 +7,7 @@ import pytest
 
 from dlops.data import checks, splits
 from dlops.data.checks import NAMES, Checks
-from dlops.data.preparation import Counts
+from dlops.data.conversion import Counts
 from dlops.errors import UsageError
 
 ENGLISH = "the film that we saw on {} evening was as good as its music number {} and so were the people in it"

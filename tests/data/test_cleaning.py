@@ -4,8 +4,9 @@ import csv
 import json
 import time
 
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlops.data.cleaning import FORMS, VERSION, Changes, Cleaning
@@ -103,6 +104,28 @@ def test_changes_are_counted_the_same_way_in_both(cleaning, raws):
     assert single == together
     assert single.texts == len(raws)
     assert single.changed == sum(raw != text for raw, text in zip(raws, cleaned, strict=True))
+
+
+LINES = st.sampled_from(
+    [
+        *("<br />", "<br>", "<br/>", "<br >", "<br", "<BR>", " <br />", "<br /> ", "<br /><br />", "<", "/>"),
+        *(" ", "  ", "\n", "<b>", "&amp;", "é", "e\u0301", "\xa0", "\x00", "a", "word", "two words"),
+    ]
+)
+PLAIN = st.sampled_from(["<br />", "<br>", "<br/>", "<br >", " ", "a", "é"])
+LINED = st.lists(st.one_of(st.lists(PLAIN, max_size=8), st.lists(LINES, max_size=8)).map("".join), max_size=8)
+
+
+@given(st.one_of(st.just(Cleaning()), CLEANINGS), LINED, st.integers(0, 3), st.integers(0, 8))
+@settings(max_examples=300, deadline=None)
+def test_a_column_is_cleaned_as_its_texts_are_one_by_one(cleaning, raws, start, length):
+    single, together = Changes(), Changes()
+    column = pa.array(raws, pa.string()).slice(start, length)
+    cleaned = cleaning.column(column, together)
+    cleaned.validate(full=True)
+    assert cleaned.to_pylist() == [cleaning.text(raw, single) for raw in raws[start : start + length]]
+    assert single == together
+    assert column.to_pylist() == raws[start : start + length], "what was given stays"
 
 
 @pytest.mark.parametrize(

@@ -51,22 +51,16 @@ def test_canonical(kind, value, text):
         ("number", [1], "no number"),
     ],
 )
-def test_what_is_no_label_is_told_in_its_place(kind, value, said):
-    found = Labels(kind=kind).column([value, None])
-    assert isinstance(found[0], ValueError)
-    assert said in str(found[0])
-    assert found[1] is None
+def test_what_is_no_label_is_told(kind, value, said):
+    with pytest.raises(ValueError, match=said):
+        Labels(kind=kind).canonical(value)
 
 
 def test_classes_are_renamed():
     renamed = labels.reader("auto", "0", ",", ("0=negative", "1=positive"))
-    assert renamed.column(["0", 1.0, "2"]) == ["negative", "positive", "2"]
+    assert [renamed.canonical(value) for value in ("0", 1.0, "2")] == ["negative", "positive", "2"]
     several = labels.reader("auto", ["0"], ",", ("0=negative",))
-    assert several.column([["0", "2"]]) == ['["2", "negative"]']
-
-
-def test_values_that_are_equal_but_not_the_same_are_told_apart():
-    assert Labels(kind="classes").column([1, True, "1", 1.0]) == ["1", "true", "1", "1"]
+    assert several.canonical(["0", "2"]) == '["2", "negative"]'
 
 
 @pytest.mark.parametrize("entry", ["a", "=b", "a="])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -16,6 +15,7 @@ from dlops.data.columns import Wanted
 from dlops.data.preparation import Fingerprint, Preparation, Recipe, without
 from dlops.data.rejects import Rejects
 from dlops.data.rows import Chunk, Reject
+from dlops.data.sources import Source
 from dlops.data.staging import Staging
 from dlops.errors import DataError
 
@@ -26,7 +26,7 @@ def source(*chunks, rejects=()):
             reject(row)
         yield from chunks
 
-    return SimpleNamespace(where="memory", chunks=read)
+    return Source("memory", "memory", read)
 
 
 def chunk(**columns):
@@ -103,7 +103,7 @@ def test_groups_are_not_torn_apart():
     count = 200
     rows, _ = prepared(
         chunk(
-            text=[f"t{n}" for n in range(count)], label=["x", "y"] * 100, author=[f"a{n % 20}" for n in range(count)]
+            text=[f"t{n}" for n in range(count)], label=["x", "y"] * 100, author=[f"a{n % 40}" for n in range(count)]
         ),
         wanted=Wanted(group="author"),
     )

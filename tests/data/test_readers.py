@@ -16,7 +16,7 @@ def read(folder, name, content, encoding="utf-8"):
     (file,) = files.find(str(ugly.written(folder, name, content)))
     chunks = list(readers.read(file, rejects.append, encoding=encoding))
     for chunk in chunks:
-        rows += zip(chunk.lines, *chunk.columns.values(), strict=True)
+        rows += zip(chunk.lines, *ugly.plain(chunk.columns).values(), strict=True)
     return chunks, rows, [(reject.file.rpartition("/")[2], reject.line, reject.reason) for reject in rejects]
 
 

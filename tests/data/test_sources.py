@@ -14,7 +14,7 @@ def rows(source, reject=None):
     found = [
         (chunk.file, line, values)
         for chunk in source.chunks(reject or rejects.append)
-        for line, *values in zip(chunk.lines, *chunk.columns.values(), strict=True)
+        for line, *values in zip(chunk.lines, *ugly.plain(chunk.columns).values(), strict=True)
     ]
     assert not rejects
     return found

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlops.data import splits, staging
-from dlops.data.staging import Dropped, Spool, Staging
+from dlops.data.staging import Dropped, Staging
 
 
 def rows(*pairs):
     texts, labels = zip(*pairs, strict=True)
-    return pa.table({"key": pa.array(staging.keys(texts)), "text": list(texts), "label": list(labels)})
+    return pa.table(
+        {"key": pa.array(staging.keys(pa.array(texts, pa.string()))), "text": list(texts), "label": list(labels)}
+    )
 
 
 def gone_through(staged):
@@ -35,8 +41,8 @@ def on_disk(monkeypatch):
 
 
 def test_a_key_is_the_rows_id():
-    assert f"{staging.keys(['a text'])[0]:016x}" == splits.identity("a text")
-    assert staging.keys(["a"], ["b"])[0] != staging.keys(["a"], ["c"])[0]
+    assert f"{staging.keys(pa.array(['a text']))[0]:016x}" == splits.identity("a text")
+    assert staging.keys(*map(pa.array, "ab"))[0] != staging.keys(*map(pa.array, "ac"))[0]
 
 
 def check(batches):
@@ -76,9 +82,9 @@ def test_on_disk(batches):
 def test_nothing_is_left_on_disk(on_disk):
     with Staging() as staged:
         staged.add(rows(*((str(number), "x") for number in range(1000))))
-        folder = staged._folder.name
+        folder = staged._folder
         assert sum(len(part) for part in staged.parts()) == 1000
-    assert not Path(folder).exists()
+    assert not folder.exists()
 
 
 def test_a_text_in_two_splits_of_the_source_is_told():
@@ -89,11 +95,25 @@ def test_a_text_in_two_splits_of_the_source_is_told():
     assert staging.once(part)[1] == Dropped(1, 0, 1)
 
 
-@pytest.mark.parametrize("in_memory", [0, 100, 10**9])
-def test_a_spool_gives_what_it_took_as_often_as_asked(monkeypatch, in_memory):
-    monkeypatch.setattr(staging, "_IN_MEMORY", in_memory)
-    tables = [rows((str(number), "x" * number)) for number in range(20)]
-    with Spool() as spool:
-        for table in tables:
-            spool.add(table)
-        assert list(spool.tables()) == list(spool.tables()) == tables
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = """
+import os, signal, sys
+from dlops.data import staging
+with staging.folder() as folder:
+    print(folder, flush=True)
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    started = [sys.executable, "-c", program]
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(started, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        theirs = Path(other.stdout.readline().strip())
+        with Staging() as staged:
+            assert sorted(tmp_path.iterdir()) == sorted([theirs, staged._folder])
+        other.stdin.close()
+        other.wait()
+    assert list(tmp_path.iterdir()) == [theirs]
+    with Staging() as staged:
+        assert list(tmp_path.iterdir()) == [staged._folder]
+    assert not list(tmp_path.iterdir())

@@ -113,3 +113,8 @@ def written(folder, name, content):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
     return file
+
+
+def plain(columns):
+    """Give columns as Python lists, those of Arrow too."""
+    return {name: values.to_pylist() if isinstance(values, pa.Array) else values for name, values in columns.items()}

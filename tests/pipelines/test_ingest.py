@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import deltalake
+import mlflow
 import pyarrow.parquet
 import pytest
 
@@ -12,6 +14,7 @@ from dlops.errors import DataError
 from dlops.ml.settings import Ingest
 from pipelines.ingest import ingest
 from tests.conftest import REVIEWS, needs_reviews
+from tests.data.browser import Browser, needs_chromium, pixels
 
 SHARES = (0.7, 0.1, 0.2)
 SPLITS = ("train", "val", "test")
@@ -46,14 +49,20 @@ def test_a_file_becomes_a_versioned_dataset(steps):
     found = run.inputs.dataset_inputs[0].dataset
     assert (found.name, found.digest) == ("moods", run.data.tags["dlops.output.digest"])
     assert json.loads(found.source)["path"] == table
-    card = json.loads((steps.artifacts(run) / "dataset.json").read_text())
-    assert card["source"] == str(steps.folder / "moods.csv")
-    assert (card["columns"], card["seed"], card["version"]) == ({"text": "said", "label": "mood"}, 7, 0)
-    assert (card["synthetic"], card["counts"]["rows"]) == (False, 120)
-    assert sum(card["label_shares"]["neg"][name] * card["rows_by_split"][name] for name in SPLITS) == pytest.approx(60)
-    assert {check["name"]: check["status"] for check in card["checks"]}["schema"] == "ok"
-    assert card["cleaning"]["html"] is True
-    assert card["origin"]["kind"]
+    card = json.loads((steps.artifacts(run) / "card.json").read_text())
+    made, counted = card["description"], card["distributions"]
+    assert (card["title"], card["refused"]) == ("moods@0", [])
+    assert made["source"] == str(steps.folder / "moods.csv")
+    assert (made["columns"], made["seed"], made["version"]) == ({"text": "said", "label": "mood"}, 7, 0)
+    assert (made["synthetic"], made["counts"]["rows"]) == (False, 120)
+    shares, by_split = counted["label_shares"]["neg"], counted["rows_by_split"]
+    assert sum(shares[name] * by_split[name] for name in SPLITS) == pytest.approx(60)
+    assert {check["name"]: check["status"] for check in card["findings"]}["schema"] == "ok"
+    assert made["cleaning"]["html"] is True
+    assert made["origin"]["kind"]
+    place = run.data.tags["dlops.output.card"]
+    assert f"Card {place}" in done.stdout
+    assert "moods@0 · data card" in Path(mlflow.artifacts.download_artifacts(place)).read_text(encoding="utf-8")
     snapshot = pyarrow.parquet.read_table(steps.artifacts(run) / "snapshot.parquet").to_pydict()
     assert dict(zip(snapshot["id"], snapshot["text"], strict=True)) == dict(
         zip(written["id"], written["text"], strict=True)
@@ -69,7 +78,7 @@ def test_the_sample_twice_is_one_version_and_is_called_synthetic(steps):
     assert first.data.metrics["rows"] >= 2000
     assert first.data.metrics["duplicates"] > 0
     assert "synthetic" in done.stdout
-    assert json.loads((steps.artifacts(first) / "dataset.json").read_text())["synthetic"] is True
+    assert json.loads((steps.artifacts(first) / "card.json").read_text())["description"]["synthetic"] is True
     assert {tag.key: tag.value for tag in first.inputs.dataset_inputs[0].tags}["synthetic"] == "true"
 
 
@@ -118,7 +127,12 @@ def test_a_check_that_must_not_find_anything_ends_with_exit_3_and_nothing_writte
     assert run.data.tags["dlops.gate"] == "failed"
     assert "nothing was written" in done.stderr
     assert not Path(steps.environ["DLOPS_HOME"], "data/tables/moods").exists()
-    assert "checks" in json.loads((steps.artifacts(run) / "dataset.json").read_text())
+    card = json.loads((steps.artifacts(run) / "card.json").read_text())
+    assert (card["title"], card["refused"]) == ("moods", ["near_duplicates"])
+    assert "Nothing was written: fail_on= names near duplicates" in (steps.artifacts(run) / "card.html").read_text(
+        encoding="utf-8"
+    )
+    assert f"Card {run.data.tags['dlops.output.card']}" in done.stdout
     passed, _ = steps.run("ingest", *words, "fail_on=near_duplicates", "skip=near_duplicates")
     assert passed.data.metrics["rows"] == 200
 
@@ -177,8 +191,55 @@ def test_the_three_spellings(steps):
     assert run.data.metrics["rows"] == 120
 
 
+def test_texts_that_are_none_count_in_no_length(steps):
+    texts = [f"text number {number}" for number in range(100)] + [
+        "",
+        None,
+        7,
+        "half \ud800 sign",
+        "Füße sind zum Gehen",
+    ]
+    lines = [json.dumps({"text": text, "label": str(number % 2)}) for number, text in enumerate(texts)]
+    (steps.folder / "data.jsonl").write_text("\n".join(lines) + "\n")
+    run, _ = steps.run("ingest", "source=data.jsonl", "on_error=reject")
+    as_read = json.loads((steps.artifacts(run) / "card.json").read_text())["words_as_read"]
+    assert (as_read["min"], as_read["max"]) == (3, 4)
+    assert sum(part["texts"] for part in as_read["histogram"]) == 101
+
+
 @needs_reviews
 def test_real_reviews(steps):
+    """What is in them: one exact duplicate, `<br />` in 1,468 rows, 11 to 1,737 words."""
     run, _ = steps.run("ingest", f"source={REVIEWS}", "splits=0.6,0.1,0.3")
     assert (run.data.metrics["rows_in"], run.data.metrics["rows"], run.data.metrics["duplicates"]) == (2500, 2499, 1)
     assert run.data.metrics["rows_test"] == pytest.approx(750, abs=60)
+    card = json.loads((steps.artifacts(run) / "card.json").read_text())
+    findings = {finding["name"]: finding for finding in card["findings"]}
+    assert findings["duplicates"]["figure"] == 1 / 2500
+    assert {name: finding["status"] for name, finding in findings.items() if finding["status"] != "ok"} == {
+        "bias": "skipped"
+    }
+    assert card["cleaned"]["html"] == 1468
+    assert (card["words_as_read"]["min"], card["words_as_read"]["max"]) == (11, 1737)
+    assert (card["distributions"]["words"]["min"], card["distributions"]["words"]["max"]) == (11, 1723)
+    html = (steps.artifacts(run) / "card.html").read_text(encoding="utf-8")
+    for told in ("1 of 2500 rows have the text of an earlier one", ">1,468 <", ">1,737</td>"):
+        assert told in html
+
+
+@pytest.mark.slow
+@needs_reviews
+@needs_chromium
+def test_a_browser_draws_the_card_of_real_reviews_and_asks_nobody_for_anything(steps, tmp_path):
+    run, _ = steps.run("ingest", f"source={REVIEWS}")
+    card = steps.artifacts(run) / "card.html"
+    html = card.read_text(encoding="utf-8")
+    colours = {name: re.findall(rf"--{name}: (#\w+)", html) for name in ("page", "bar", "c1")}
+    with Browser(tmp_path) as browser:
+        assert browser.content(card).count("<svg") == 2
+        for dark in (False, True):
+            drawn = browser.picture(card, dark=dark)
+            for own in colours.values():
+                assert pixels(drawn, own[dark]) > 10_000
+                assert pixels(drawn, own[not dark]) == 0
+        assert browser.asked == set()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from dlops.errors import ConfigError, UsageError
-from dlops.project import references
+from dlops.project import references, runs
 
 
 def referred(store):
@@ -17,27 +17,27 @@ def test_parameters_outputs_and_inputs_of_any_run(client, store, monkeypatch, tm
     from mlflow.entities import Dataset, DatasetInput
 
     experiment = client.create_experiment("e", artifact_location=str(tmp_path / "artifacts"))
-    runs = [client.create_run(experiment, start_time=1_700_000_000_123).info.run_id for _ in range(5)]
-    client.log_param(runs[0], "dataset", "/data/reviews@3")
-    client.log_param(runs[1], "data", "s3://bucket/reviews@2026-01-31T00:00:00Z")
-    client.set_tag(runs[2], "dlops.output.dataset", "/data/reviews@4")
-    client.log_param(runs[3], "dataset", "/data/reviews")
-    client.log_param(runs[3], "epochs", "3")
-    client.log_param(runs[4], "dataset", f"runs:/{runs[2]}/dataset")
+    made = [client.create_run(experiment, start_time=1_700_000_000_123).info.run_id for _ in range(5)]
+    client.log_param(made[0], "dataset", "/data/reviews@3")
+    client.log_param(made[1], "data", "s3://bucket/reviews@2026-01-31T00:00:00Z")
+    client.set_tag(made[2], "dlops.output.dataset", "/data/reviews@4")
+    client.log_param(made[3], "dataset", "/data/reviews")
+    client.log_param(made[3], "epochs", "3")
+    client.log_param(made[4], "dataset", f"runs:/{made[2]}/dataset")
     read = json.dumps({"path": "/data/reviews", "delta_table_version": 4})
     for source in (read, "no JSON", json.dumps({"path": "/data/reviews"}), "[]"):
         dataset = Dataset(name="reviews", digest=str(hash(source))[:8], source_type="delta_table", source=source)
-        client.log_inputs(runs[4], [DatasetInput(dataset)])
+        client.log_inputs(made[4], [DatasetInput(dataset)])
     began = datetime.fromtimestamp(1_700_000_000.123, UTC).isoformat(timespec="milliseconds")
     expected = {
-        (runs[0], "/data/reviews", 3),
-        (runs[1], "s3://bucket/reviews", "2026-01-31T00:00:00Z"),
-        (runs[2], "/data/reviews", 4),
-        (runs[3], "/data/reviews", began),
-        (runs[4], "/data/reviews", 4),
+        (made[0], "/data/reviews", 3),
+        (made[1], "s3://bucket/reviews", "2026-01-31T00:00:00Z"),
+        (made[2], "/data/reviews", 4),
+        (made[3], "/data/reviews", began),
+        (made[4], "/data/reviews", 4),
     }
     assert referred(store) == expected
-    monkeypatch.setattr(references, "_PAGE", 2)
+    monkeypatch.setattr(runs, "_PAGE", 2)
     assert referred(store) == expected
 
 

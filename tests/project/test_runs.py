@@ -49,6 +49,15 @@ def test_listed_newest_first_and_only_ours(client, found, made):
     assert next(run for run in listed if run.status == "FAILED").error == "disk full"
 
 
+def test_every_run_is_given_page_by_page_whoever_launched_it(client, found, made, monkeypatch):
+    monkeypatch.setattr(runs, "_PAGE", 2)
+    foreign = [client.create_run("0").info.run_id for _ in range(2)]
+    for run in foreign:
+        client.set_terminated(run)
+    ours = [made() for _ in range(3)]
+    assert sorted(run.info.run_id for run in found.every()) == sorted([*foreign, *ours])
+
+
 def test_found_by_a_beginning_that_fits_one(found, made):
     run_id = made(**{"dlops.output.model": "runs:/x/model"})
     other = made()

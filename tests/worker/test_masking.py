@@ -82,6 +82,12 @@ def test_a_name_of_the_field_is_none(name):
         ("https://host/a@b", "https://host/a@b"),
         ("sqlite:////tmp/a@b.db", "sqlite:////tmp/a@b.db"),
         ("mail a@b.c", "mail a@b.c"),
+        ("https://host/a?X-Amz-Signature=abc&id=3#top", "https://host/a?X-Amz-Signature=***&id=3#top"),
+        ("https://host?api_key=abc", "https://host?api_key=***"),
+        ("'https://host/a?id=3&sig=abc' failed", "'https://host/a?id=3&sig=***' failed"),
+        ("exceeded with url: /a?access_token=abc (refused)", "exceeded with url: /a?access_token=*** (refused)"),
+        ("python a.py x=a?b_key=c && tokenizer=bert", "python a.py x=a?b_key=c && tokenizer=bert"),
+        ("+    if (flags&key_mask==1 ? key=2 : 3)", "+    if (flags&key_mask==1 ? key=2 : 3)"),
     ],
 )
 def test_credentials_in_urls(text, masked):
