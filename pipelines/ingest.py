@@ -8,15 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pyarrow.parquet
 
 from dlops.config import locations
-from dlops.data import allocation, checks, near_duplicates, sources, splits, staging, tables
+from dlops.data import allocation, checks, near_duplicates, scratch, sources, splits, tables
 from dlops.data.card import Card
 from dlops.data.checks import Checks
 from dlops.data.cleaning import Cleaning
-from dlops.data.columns import Wanted
+from dlops.data.columns import OURS, Wanted
 from dlops.data.conversion import Counts
 from dlops.data.parquet_files import ParquetFiles
 from dlops.data.preparation import Fingerprint, Preparation, Recipe, without
@@ -108,7 +107,7 @@ def _recipe(settings: Ingest) -> Recipe:
             text_pair=settings.text_pair,
             group=settings.group,
             split=settings.split,
-            keep=settings.keep,
+            keep=tuple(dict.fromkeys([*settings.keep, *(name for name in settings.slice_by if name not in OURS)])),
         ),
         cleaning=Cleaning(
             html=settings.html,
@@ -226,7 +225,7 @@ def _log_card(card: Card) -> None:
     """Keep the card, and say where it is."""
     record.document("card.json", card.document())
     record.text("card.html", card.html())
-    place = str(mlflow.get_artifact_uri("card.html"))
+    place = record.place("card.html")
     record.output("card", place)
     say(f"Card {place}")
 
@@ -247,7 +246,7 @@ def _log(source: Source, version: tables.Version, counts: Counts, shares: Shares
 
 def _keep_snapshot(rows: ParquetFiles) -> None:
     """Keep the written rows as an artifact too: small data outlives its table that way."""
-    with staging.folder() as folder, pyarrow.parquet.ParquetWriter(folder / "snapshot.parquet", rows.schema) as writer:
+    with scratch.folder() as folder, pyarrow.parquet.ParquetWriter(folder / "snapshot.parquet", rows.schema) as writer:
         for part in rows.tables():
             writer.write_table(part)
         writer.close()

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from dlops.data.damage import told
-from dlops.data.downloads import Answer, TryAgainError, masked
+from dlops.data.downloads import Answer, TryAgainError
 from dlops.errors import DataError, UsageError
+from dlops.worker import masking
 
 
 class Item:
@@ -48,11 +49,11 @@ def items(uri: str, is_known: Callable[[str], bool]) -> list[Item]:
     try:
         filesystem, path = fsspec.core.url_to_fs(uri)
     except ImportError as error:
-        raise DataError(f"{masked(uri)} needs a driver that is not installed.", hint=_install(uri)) from error
+        raise DataError(f"{masking.url(uri)} needs a driver that is not installed.", hint=_install(uri)) from error
     except ValueError as error:
-        raise UsageError(f"{masked(uri)} is no address that is known: {masked(told(error))}.") from error
+        raise UsageError(f"{masking.url(uri)} is no address that is known: {masking.url(told(error))}.") from error
     except Exception as error:
-        raise DataError(f"{masked(uri)} cannot be opened: {masked(told(error))}.") from error
+        raise DataError(f"{masking.url(uri)} cannot be opened: {masking.url(told(error))}.") from error
     try:
         with _refused(uri):
             if set("*?[") & set(path) and not filesystem.exists(path):
@@ -61,13 +62,14 @@ def items(uri: str, is_known: Callable[[str], bool]) -> list[Item]:
                 return _several(filesystem, filesystem.find(path), uri, is_known)
             return [Item(filesystem, path)]
     except TryAgainError as error:
-        raise DataError(f"{masked(uri)} cannot be listed: {error}.") from error
+        raise DataError(f"{masking.url(uri)} cannot be listed: {error}.") from error
 
 
 def _several(filesystem: Any, names: list[str], uri: str, is_known: Callable[[str], bool]) -> list[Item]:
     known = [name for name in sorted(names) if is_known(name.rpartition("/")[2])]
     if not known:
-        raise DataError(f"{masked(uri)} names no file of a known kind.", hint="Name a file, a folder or a pattern.")
+        hint = "Name a file, a folder or a pattern."
+        raise DataError(f"{masking.url(uri)} names no file of a known kind.", hint=hint)
     return [Item(filesystem, name) for name in known]
 
 
@@ -79,10 +81,10 @@ def _refused(uri: str) -> Iterator[None]:
     except (DataError, TryAgainError):
         raise
     except FileNotFoundError as error:
-        raise DataError(f"{masked(uri)} does not exist.", hint="Is the address right?") from error
+        raise DataError(f"{masking.url(uri)} does not exist.", hint="Is the address right?") from error
     except PermissionError as error:
         raise DataError(
-            f"{masked(uri)} may not be read: {masked(told(error))}.", hint="Are the store's credentials set?"
+            f"{masking.url(uri)} may not be read: {masking.url(told(error))}.", hint="Are the store's credentials set?"
         ) from error
     except Exception as error:
         raise TryAgainError(told(error)) from error

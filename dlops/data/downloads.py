@@ -26,15 +26,12 @@ PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 15.0
 _ALL_TRIES = 200
 
-masked = masking.url
-"""Masks what gives access in a URI or a message."""
-
 
 class TryAgainError(Exception):
     """Something failed that may work the next time."""
 
     def __init__(self, reason: str, *, wait_s: float = 0.0) -> None:
-        super().__init__(masked(reason))
+        super().__init__(masking.url(reason))
         self.wait_s = wait_s
         """What the server asks for."""
 
@@ -90,7 +87,7 @@ def fetch(remote: Remote, *, sha256: str = "") -> Download:
     Raises:
         DataError: it cannot be downloaded, or is not what its checksum (hexadecimal) says.
     """
-    shown = masked(remote.uri)
+    shown = masking.url(remote.uri)
     folder = folders.cache() / "downloads" / hashlib.sha256(remote.uri.encode(errors="replace")).hexdigest()[:32]
     try:
         with locks.held(folder / "lock"):

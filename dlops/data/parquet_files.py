@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from dlops.data.staging import Table, folder
+from dlops.data import scratch
+from dlops.data.staging import Table
 
 _FILE_SIZE = 64 << 20
 """Bytes at which a next file is begun."""
@@ -37,7 +38,7 @@ class ParquetFiles:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._folder = self._stack.enter_context(folder())
+        self._folder = self._stack.enter_context(scratch.folder())
         self._thread = self._stack.enter_context(ThreadPoolExecutor(1))
         self._waiting: deque[Future[None]] = deque()
         self._writer: Any = None

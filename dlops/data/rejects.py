@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-import tempfile
 from collections import Counter
-from pathlib import Path
 from types import TracebackType
 
+from dlops.data import scratch
 from dlops.data.rows import Reject
 from dlops.errors import DataError
 
@@ -20,8 +20,8 @@ class Rejects:
 
     def __init__(self, *, stop: bool, raw: bool = False) -> None:
         self._stop, self._raw = stop, raw
-        self._folder = tempfile.TemporaryDirectory(prefix="dlops-rejects-")
-        self.file = Path(self._folder.name) / "rejects.jsonl"
+        self._stack = contextlib.ExitStack()
+        self.file = self._stack.enter_context(scratch.folder()) / "rejects.jsonl"
         """One JSON object per reject: file, line and reason, and the row's beginning only with `raw`."""
         self.reasons: Counter[str] = Counter()
         """How often each kind of reason was given; figures in it do not make another kind."""
@@ -32,7 +32,7 @@ class Rejects:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._folder.cleanup()
+        self._stack.close()
 
     def __call__(self, reject: Reject) -> None:
         """Keep a reject.

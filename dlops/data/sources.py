@@ -11,11 +11,11 @@ from pathlib import Path
 
 from dlops.config import locations, paths
 from dlops.data import files, hub, rows, sample, text_lines
-from dlops.data.downloads import masked
 from dlops.data.files import File
 from dlops.data.readers import Part
 from dlops.data.rows import Chunk, OnReject
 from dlops.errors import UsageError
+from dlops.worker import masking
 
 _ROWS = 1_000
 
@@ -98,7 +98,7 @@ def _files(location: str, checksum: str, encoding: str) -> Source:
     where, size = found[0].name, sum(file.size for file in found)
     if len(found) > 1 or Path(where).is_dir():
         parts = files.split(location)
-        where = ", ".join(masked(part) if locations.is_uri(part) else str(paths.absolute(part)) for part in parts)
+        where = ", ".join(masking.url(part) if locations.is_uri(part) else str(paths.absolute(part)) for part in parts)
     origin = {"kind": "files", "uri": where, "size": str(size), "files": str(len(found))}
     if len(found) == 1:
         origin |= {key: value for key in ("sha256", "etag") if (value := getattr(found[0], key))}
@@ -153,4 +153,4 @@ def _delta(uri: str, version: int | str | None) -> Source:
             row += batch.num_rows
 
     origin = {"kind": "delta", "uri": uri, "version": str(table.version())}
-    return Source(_name(uri.rstrip("/").rpartition("/")[2]), masked(reference), chunks, origin)
+    return Source(_name(uri.rstrip("/").rpartition("/")[2]), masking.url(reference), chunks, origin)

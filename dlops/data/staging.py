@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -18,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
-from dlops.data import raw_bytes
+from dlops.data import raw_bytes, scratch
 from dlops.data.raw_bytes import Hashes
 
 Table: TypeAlias = Any
@@ -30,34 +26,6 @@ _IN_MEMORY = 96 << 20
 """Bytes of rows up to which nothing goes to disk."""
 _PARTS = 64
 """Parts of what goes to disk: 5 GB make 80 MB each."""
-_PREFIX, _UNHELD = "dlops-ingest-", "dlops-new-"
-"""What folders are called, and what as long as nobody holds them, so that nobody takes a new one for a left one."""
-
-
-@contextlib.contextmanager
-def folder() -> Iterator[Path]:
-    """Make a folder that is removed at the end; what a killed process left goes when the next folder is made."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError), _held(left):  # its process lives, or is another user's
-            shutil.rmtree(left)
-    new = Path(tempfile.mkdtemp(prefix=_UNHELD))
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a disk of the network may know no such locks: nobody removes it there
-            stack.enter_context(_held(new))
-        made = new.rename(new.with_name(new.name.replace(_UNHELD, _PREFIX)))
-        stack.callback(shutil.rmtree, made, ignore_errors=True)
-        yield made
-
-
-@contextlib.contextmanager
-def _held(place: Path) -> Iterator[None]:
-    """Hold a folder until the end, at the latest that of this process; an `OSError` where somebody else does."""
-    number = os.open(place, os.O_RDONLY)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(number)
 
 
 @dataclass
@@ -69,9 +37,6 @@ class Dropped:
     """Those among them whose label is another one than that of the row which stays."""
     leaking: int = 0
     """Those among them whose own split is another one."""
-
-    def __add__(self, other: Dropped) -> Dropped:
-        return Dropped(**{own.name: getattr(self, own.name) + getattr(other, own.name) for own in fields(self)})
 
 
 def keys(texts: Any, pairs: Any = None) -> Hashes:
@@ -88,7 +53,7 @@ class Staging:
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
-        self._folder = self._stack.enter_context(folder())
+        self._folder = self._stack.enter_context(scratch.folder())
         self._gathered: list[Table] = []
         self._bytes = 0
         self._rows = 0

@@ -155,7 +155,7 @@ def batches(table: deltalake.DeltaTable, columns: Sequence[str]) -> Iterator[Any
         DataError: they cannot be read.
     """
     try:
-        rows = table.to_pyarrow_dataset()
+        rows = table.to_pyarrow_dataset(filesystem=filesystem(table))
         yield from rows.to_batches(columns=list(columns), batch_size=8192, batch_readahead=2, fragment_readahead=1)
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise DataError(f"The rows of {table.table_uri} cannot be read: {_first_line(error)}.") from error
@@ -170,7 +170,7 @@ def files(table: deltalake.DeltaTable) -> dict[str, int]:
 
 def filesystem(table: deltalake.DeltaTable) -> Any:
     """Give the `pyarrow` file system whose root is the table's folder, on this machine or elsewhere."""
-    return pyarrow.fs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
+    return _filesystem(table.table_uri) or pyarrow.fs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
 
 
 def is_complete(table: deltalake.DeltaTable) -> bool:
@@ -253,7 +253,7 @@ def _commit(uri: str, table: deltalake.DeltaTable | None, rows: ParquetFiles, de
     try:
         if table is None and (folder := local(uri)):
             (folder / "_delta_log").mkdir(parents=True, exist_ok=True)
-        there = pyarrow.fs.PyFileSystem(DeltaStorageHandler(uri)) if table is None else filesystem(table)
+        there = _filesystem(uri) or pyarrow.fs.PyFileSystem(DeltaStorageHandler(uri))
         added = [_added(file, there) for file in files]
         if table is None:
             create_table_with_add_actions(uri, schema, added, configuration=_FOREVER, commit_properties=properties)
@@ -264,6 +264,15 @@ def _commit(uri: str, table: deltalake.DeltaTable | None, rows: ParquetFiles, de
             hint = "Nothing of this run was written; run it again."
             raise DataError(f"Another program wrote to the table {uri} at the same time.", hint=hint) from error
         raise _not_written(uri, error) from error
+
+
+def _filesystem(uri: str) -> Any:
+    """Give that of a folder of this machine, `None` for one elsewhere.
+
+    Arrow's own: deltalake's calls Python from Arrow's threads, which is slow, and may abort a process that ends then.
+    """
+    folder = local(uri)
+    return folder and pyarrow.fs.SubTreeFileSystem(str(folder), pyarrow.fs.LocalFileSystem())
 
 
 def _added(file: ParquetFile, there: Any) -> AddAction:

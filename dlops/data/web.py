@@ -8,8 +8,9 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
-from dlops.data.downloads import Answer, TryAgainError, masked
+from dlops.data.downloads import Answer, TryAgainError
 from dlops.errors import DataError, UsageError
+from dlops.worker import masking
 
 _TIMEOUT_S = (15.0, 60.0)
 """To connect, and between two blocks."""
@@ -30,9 +31,9 @@ class Page:
         try:
             parts = urllib.parse.urlsplit(uri)
         except ValueError as error:
-            raise UsageError(f"{masked(uri)} is no address: {error}.") from error
+            raise UsageError(f"{masking.url(uri)} is no address: {error}.") from error
         if not parts.hostname:
-            raise UsageError(f"{masked(uri)} is no address: it names no host.", hint="https://HOST/PATH")
+            raise UsageError(f"{masking.url(uri)} is no address: it names no host.", hint="https://HOST/PATH")
         self.name = urllib.parse.unquote(parts.path).rpartition("/")[2]
 
     @contextlib.contextmanager
@@ -49,9 +50,9 @@ class Page:
                 ) as response:
                     yield self._answer(response, validator)
             except (requests.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
-                raise DataError(f"{masked(self.uri)} leads elsewhere: {masked(str(error))[:300]}.") from error
+                raise DataError(f"{masking.url(self.uri)} leads elsewhere: {masking.url(str(error))[:300]}.") from error
             except (requests.exceptions.InvalidURL, UnicodeError) as error:
-                raise UsageError(f"{masked(self.uri)} is no address: {masked(str(error))}.") from error
+                raise UsageError(f"{masking.url(self.uri)} is no address: {masking.url(str(error))}.") from error
             except requests.RequestException as error:
                 raise TryAgainError(_told(error)) from error
 
@@ -65,10 +66,10 @@ class Page:
             return Answer(unchanged=True)
         if code not in (200, 206):
             hint = _HINTS.get(code, "Does the address work in a browser?")
-            raise DataError(f"{masked(self.uri)} cannot be downloaded: the server answers {code}.", hint=hint)
+            raise DataError(f"{masking.url(self.uri)} cannot be downloaded: the server answers {code}.", hint=hint)
         if "text/html" in response.headers.get("Content-Type", "") and not self.name.endswith((".html", ".htm")):
             hint = "It may be a page about the file, or one to log in; name the address of the file itself."
-            raise DataError(f"{masked(self.uri)} is a web page, not a file with data.", hint=hint)
+            raise DataError(f"{masking.url(self.uri)} is a web page, not a file with data.", hint=hint)
         blocks = response.iter_content(1 << 20)
         name = _filename(response.headers.get("Content-Disposition", ""))
         if response.headers.get("Content-Encoding", "identity") != "identity":  # sizes are those of what is packed then

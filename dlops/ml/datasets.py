@@ -68,7 +68,8 @@ def open(reference: str) -> Dataset:  # noqa: A001 (read as `datasets.open`)
             f"{uri} is no ingested dataset: it has no column {', '.join(missing)}.",
             hint=f"Its columns are {', '.join(there)}. Run `dlops ingest` on the data it was made from.",
         )
-    content = table.to_pyarrow_table(columns=["text", "label", "split"]).to_pydict()
+    columns = ["text", "label", "split"]
+    content = table.to_pyarrow_table(columns=columns, filesystem=tables.filesystem(table)).to_pydict()
     rows = sorted(
         (splits.identity(text), label, split, text)
         for text, label, split in zip(content["text"], content["label"], content["split"], strict=True)

@@ -75,6 +75,11 @@ def file(path: Path) -> None:
     mlflow.log_artifact(str(path))
 
 
+def place(name: str) -> str:
+    """Give the URI of the artifact `name`."""
+    return str(mlflow.get_artifact_uri(name))
+
+
 def _run_id() -> str:
     active = mlflow.active_run()
     if active is None:

@@ -56,7 +56,7 @@ class Ingest:
     fail_on: tuple[str, ...] = ()
     """Names of checks whose findings end the step with exit 3, before anything is written; `all` is every one."""
     slice_by: tuple[str, ...] = ()
-    """Kept columns by which the shares of labels are compared."""
+    """Columns by which the shares of labels are compared; they are kept, too."""
     on_error: Literal["stop", "reject"] = "stop"
     """Whether a row that cannot be read ends the step, or goes to a list of rejects with the reason."""
     encoding: str = "utf-8"

@@ -9,8 +9,9 @@ import threading
 import pytest
 
 from dlops.data import downloads
-from dlops.data.downloads import Answer, TryAgainError, masked
+from dlops.data.downloads import Answer, TryAgainError
 from dlops.errors import DataError
+from dlops.worker import masking
 
 
 class Fake:
@@ -132,5 +133,5 @@ def test_a_cache_that_cannot_be_written(home):
     ],
 )
 def test_what_gives_access_is_masked(text, shown):
-    assert masked(text) == shown
+    assert masking.url(text) == shown
     assert str(TryAgainError(text)) == shown

@@ -116,7 +116,7 @@ class Data:
         self.check("a repeat")
         assert self.version == before + 1
         assert all(is_free(lock) for lock in self.folder.rglob("*.lock"))
-        assert not list(self.temporary.rglob("*.arrow"))
+        assert not [left for left in self.temporary.rglob("*") if left.is_file()]
 
     def _write(self):
         with self.file.open("w") as out:

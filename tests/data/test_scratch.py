@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from dlops.data import scratch
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = """
+import os, signal, sys
+from dlops.data import scratch
+with scratch.folder() as folder:
+    print(folder, flush=True)
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    started = [sys.executable, "-c", program]
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(started, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        theirs = Path(other.stdout.readline().strip())
+        with scratch.folder() as ours:
+            assert sorted(tmp_path.iterdir()) == sorted([theirs, ours])
+        other.stdin.close()
+        other.wait()
+    assert list(tmp_path.iterdir()) == [theirs]
+    with scratch.folder() as ours:
+        assert list(tmp_path.iterdir()) == [ours]
+    assert not list(tmp_path.iterdir())
