@@ -85,7 +85,7 @@ class Finetune:
     """Peak learning rate of the pretrained layers; 1e-5 to 5e-5 suit BERT's size, 5e-5 to 3e-4 smaller models."""
     head_learning_rate: Annotated[float, Range(1e-9, 1.0)] = 1e-3
     """Peak learning rate of the head, which starts untrained; 1e-4 to 1e-2."""
-    batch_size: Annotated[int, Range(1, 65536)] = 32
+    batch_size: Annotated[int, Range(1, 65536)] = 16
     """Training rows in one step of the optimizer."""
     max_length: Annotated[int, Range(4, 8192)] = 256
     """Tokens of a text that are read; the rest is cut off."""
