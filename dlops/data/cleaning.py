@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 import unicodedata
@@ -191,7 +192,7 @@ class Cleaning:
 
         beyond = np.flatnonzero(raw - np.uint8(ord(" ")) > ord("~") - ord(" "))  # below a blank wraps round
         control = raw[beyond] < _BEYOND_ASCII
-        mark(beyond[~control], _WIDE)
+        mark(self._doubtful(raw, beyond[~control]), _WIDE)
         if self.html:
             mark(np.flatnonzero(raw == ord("<")), _LINES if self.whitespace else _MORE)
             mark(np.flatnonzero(raw == ord("&")), _MORE)
@@ -208,11 +209,32 @@ class Cleaning:
                 marked[place] |= _MORE
         return marked
 
+    def _doubtful(self, raw: Bytes, wide: Places) -> Places:
+        """Find the letters beyond ASCII that may not stay as they are, given the places of all their bytes."""
+        letters = raw[wide].tobytes().decode()
+        points = np.frombuffer(letters.encode("utf-32-le"), np.uint32)
+        doubtful = [ord(letter) for letter in set(letters) if not _stays(letter, self.unicode, self.whitespace)]
+        begins = wide[raw[wide] & 0b1100_0000 != 0b1000_0000] if doubtful else wide[:0]
+        return begins[np.isin(points, doubtful)] if doubtful else begins
+
     def _kept(self, text: str) -> bool:
         """Tell whether normal form and blanks of a text are as they are to be."""
         if self.unicode != "none" and not unicodedata.is_normalized(self.unicode, text):
             return False
         return not self.whitespace or (text.isprintable() and "  " not in text and text == text.strip())
+
+
+@functools.lru_cache(10_000)
+def _stays(letter: str, form: Form, whitespace: bool) -> bool:
+    """Tell whether a letter stays as it is, whatever stands beside it: then it joins none into another normal form."""
+    if whitespace and not letter.isprintable():
+        return False
+    return form == "none" or (
+        unicodedata.is_normalized(form, letter)
+        and not unicodedata.category(letter).startswith("M")
+        and not unicodedata.combining(letter)
+        and not 0x1100 <= ord(letter) < 0x1200  # parts of Hangul syllables
+    )
 
 
 def _noted(name: str, before: str, after: str, changed: set[str]) -> str:

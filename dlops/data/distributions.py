@@ -145,10 +145,12 @@ def words(texts: Any) -> Any:
 
 
 def _words(texts: Any) -> Any:
-    raw, ends = raw_bytes.of(texts)
-    filled = raw > ord(" ")
-    begins = filled.copy()
-    begins[1:] &= ~filled[:-1]
-    first = ends[:-1][ends[:-1] < len(raw)]
-    begins[first] = filled[first]
-    return raw_bytes.count(begins, ends)
+    raw, bounds = raw_bytes.of(texts)
+    filled = np.packbits(raw > ord(" "))
+    before = filled >> 1
+    before[1:] |= filled[:-1] << 7
+    counts = raw_bytes.count(filled & ~before, bounds)
+    joined = np.flatnonzero((bounds[:-1] > 0) & (bounds[:-1] < bounds[1:]))  # texts with no blank between them
+    first = bounds[joined]
+    counts[joined] += (raw[first] > ord(" ")) & (raw[first - 1] > ord(" "))
+    return counts

@@ -19,7 +19,7 @@ WORDS = 2
 """Words in a shingle; `test_near_duplicates.py` measures on planted near duplicates what other figures would find."""
 THRESHOLD = 0.8
 """Jaccard similarity of the shingles of two texts from which on they are near duplicates."""
-ROWS = 100_000
+ROWS = 50_000
 """Rows up to which all are compared."""
 _SHINGLES = 40_000_000
 """Shingles (8 bytes each) after which no further row is taken."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 Places: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
@@ -28,9 +28,9 @@ def of(texts: Any) -> tuple[Bytes, Places]:
     return data[bounds[0] : bounds[-1]], bounds - bounds[0]
 
 
-def count(marked: Any, bounds: Places) -> Places:
-    """Count the marked bytes of each text: eight at a time, as bits, up to each bound (a rank directory)."""
-    packed = np.packbits(np.append(marked, False))
+def count(bits: Any, bounds: Places) -> Places:
+    """Count the bits that are set in each text: one bit a byte, as `packbits` gives them (a rank directory)."""
+    packed = np.append(bits, np.uint8(0))
     before = np.concatenate([[0], np.cumsum(np.bitwise_count(packed), dtype=np.int64)])
     whole, left = bounds >> 3, (bounds & 7).astype(np.uint8)
     found: Places = np.diff(before[whole] + np.bitwise_count(packed[whole] >> (8 - left)))
@@ -44,16 +44,12 @@ def texts(data: Bytes, bounds: Places) -> Any:
     )
 
 
-def hashes(texts: Any, *, prefix: bytes = b"") -> Hashes:
-    """Give 8 bytes of BLAKE2b of each text of an Arrow array, behind a prefix, as a number."""
+def hashes(texts: Any, *, seed: int = 0) -> Hashes:
+    """Give XXH3 (64 bits) of each text of an Arrow array: fast, but who wants to can make two texts of one hash."""
     data, bounds = of(texts)
-    view, begun = data.data, hashlib.blake2b(prefix, digest_size=8)
-    digests = []
-    for start, end in pairwise(bounds.tolist()):
-        hashed = begun.copy()
-        hashed.update(view[start:end])
-        digests.append(hashed.digest())
-    return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
+    view, hashed = data.data, xxhash.xxh3_64_intdigest
+    numbers = (hashed(view[start:end], seed) for start, end in pairwise(bounds.tolist()))
+    return np.fromiter(numbers, np.uint64, len(bounds) - 1)
 
 
 def hexadecimal(numbers: Hashes) -> Any:

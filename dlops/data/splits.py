@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 
 from dlops.data import raw_bytes
 from dlops.errors import UsageError
@@ -39,14 +39,14 @@ def assign(text: str, shares: Sequence[float], seed: int) -> str:
 
 def dealt(identities: Any, shares: Sequence[float], seed: int) -> Any:
     """Give the split of each identity, as an Arrow array for an Arrow array."""
-    places = raw_bytes.hashes(identities, prefix=f"{seed}\0".encode()) / 2.0**64
+    places = raw_bytes.hashes(identities, seed=seed) / 2.0**64
     ends = [shares[0], shares[0] + shares[1]]
     return pa.array(NAMES).take(pa.array(np.searchsorted(ends, places, side="right")))
 
 
 def identity(text: str) -> str:
     """Give a row's id: 16 hexadecimal digits of a hash of its text, the same in every version of every table."""
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return xxhash.xxh3_64_hexdigest(text.encode())
 
 
 _OWN = {

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import time
+import unicodedata
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlops.data import cleaning as module
 from dlops.data.cleaning import FORMS, VERSION, Changes, Cleaning
 from dlops.errors import DataError
 from tests.conftest import REVIEWS, needs_reviews
@@ -126,6 +129,20 @@ def test_a_column_is_cleaned_as_its_texts_are_one_by_one(cleaning, raws, start, 
     assert cleaned.to_pylist() == [cleaning.text(raw, single) for raw in raws[start : start + length]]
     assert single == together
     assert column.to_pylist() == raws[start : start + length], "what was given stays"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+def test_no_letter_that_stays_joins_the_one_before_it(form):
+    """The second parts of all composed letters there are, and the parts of Hangul syllables, are looked at."""
+    pairs = [unicodedata.decomposition(chr(point)).split() for point in range(sys.maxunicode + 1)]
+    seconds = {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and not pair[0].startswith("<")}
+    hangul = {chr(point) for point in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
+    assert not [letter for letter in seconds | hangul if module._stays(letter, form, True)]
+    letters = [chr(point) for point in range(128, sys.maxunicode + 1) if not 0xD800 <= point < 0xE000]
+    staying = "".join(letter for letter in letters if module._stays(letter, form, True))
+    assert len(staying) > 100_000
+    assert unicodedata.is_normalized(form, staying)
+    assert staying.isprintable()
 
 
 @pytest.mark.parametrize(
