@@ -235,8 +235,9 @@ class Checks:
         return self._finding("near_duplicates", figure, told, **more)
 
     def _find_leakage(self, read: Counts, near: NearDuplicates) -> Finding:
-        told = f"{read.leaking} rows had the text of a row in another split of the source's own and were left out; "
-        told += f"{near.leaking} clusters of near duplicates lie in several splits{_of(near)}."
+        told = f"{near.leaking} clusters of near duplicates lie in several splits{_of(near)}."
+        if read.leaking:
+            told += f" {read.leaking} rows had the text of one in another split of the source's own and were left out."
         ids = tuple(name for leak in near.leaks for name in leak)[:_EXAMPLES] or self._examples.get("leakage", ())
         more = {"examples": ids, "rows_checked": near.rows_checked, "sampled": near.sampled}
         return self._finding("leakage", read.leaking + near.leaking, told, **more)
