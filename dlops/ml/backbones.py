@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlops.config.parameters import suggestion
 from dlops.errors import StepFailed
+from dlops.ml.networks import Averaging, Network, Standard
+from dlops.ml.targets import Target
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 _PACKAGE = "package:"
 _FILES = ("config.json", "model.safetensors")
@@ -48,9 +49,9 @@ def locate(name: str) -> Location:
 
 
 def load(
-    location: Location, labels: Sequence[str], *, attention: str | None = None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load weights and tokenizer, with a fresh head of one output per label where the weights have no such head.
+    location: Location, target: Target, *, head: str = "standard", attention: str | None = None
+) -> tuple[Network, PreTrainedTokenizerBase]:
+    """Load weights and tokenizer under a fresh head for the target: `standard`, `mean` or `all_layers`.
 
     Only safetensors are read, and no code that comes with a model is run.
 
@@ -58,36 +59,35 @@ def load(
         StepFailed: the model cannot be read or reached, or is no encoder that classifies texts.
     """
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     where: dict[str, Any] = {"revision": location.revision or "main", "trust_remote_code": False}
     extra = {"attn_implementation": attention} if attention else {}
+    kind = AutoModelForSequenceClassification if head == "standard" else AutoModel
     try:
         tokenizer = AutoTokenizer.from_pretrained(location.path, **where)
         config = AutoConfig.from_pretrained(
             location.path,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={label: place for place, label in enumerate(labels)},
+            num_labels=len(target.names),
+            id2label=dict(enumerate(target.names)),
+            label2id={label: place for place, label in enumerate(target.names)},
+            problem_type=target.problem_type,
             **where,
         )
         _drop_attention_dropout(config)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            location.path,
-            config=config,
-            ignore_mismatched_sizes=True,
-            use_safetensors=True,
-            **where,
-            **extra,
+        model = kind.from_pretrained(
+            location.path, config=config, ignore_mismatched_sizes=True, use_safetensors=True, **where, **extra
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise StepFailed(
             f"The model {location.name} cannot be loaded: {_first_line(error)}", hint=_hint(location)
         ) from error
-    return model, tokenizer
+    if head == "standard":
+        return Standard(model), tokenizer
+    return Averaging(model, len(target.names), every=head == "all_layers"), tokenizer
 
 
 def _drop_attention_dropout(config: Any) -> None:

@@ -1,29 +1,28 @@
-"""Batches of tokens: random, of texts of like length, padded no further than they must be."""
+"""Batches: random, cut into micro-batches of rows of like length, padded no further than they must be."""
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias, cast
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from dlops.ml.tokens import Tokens
 
-Example: TypeAlias = tuple[list[int], int]
-"""Token ids of one text, and the place of its label."""
+Micro: TypeAlias = dict[str, torch.Tensor]
+"""The model's inputs, [rows, tokens] each, or `features`, [rows, …]; and `labels`, as the target encodes them."""
 
-Batch: TypeAlias = list[dict[str, torch.Tensor]]
-"""Micro-batches: the model's inputs, [rows, tokens] each, and `labels`, [rows]."""
+Batch: TypeAlias = list[Micro]
+"""What one step of the optimizer sees, in parts that fit."""
 
 Collate: TypeAlias = Callable[[Sequence[Any]], Batch]
 """Makes a batch of drawn rows."""
 
 _EVALUATION_ROWS = 64
-_POOLED_BATCHES = 8
 _MICRO_TOKENS = 1024
 """Padded tokens of one micro-batch on a CPU: more wastes work on padding, fewer on the overhead of a call."""
 
@@ -33,13 +32,53 @@ def micro_tokens(accelerator: str) -> int | None:
     return _MICRO_TOKENS if accelerator == "cpu" else None
 
 
-def examples(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], targets: Sequence[int], max_length: int
-) -> list[Example]:
-    """Tokenize texts, cut to `max_length` tokens or to what the tokenizer says its model takes, if that is less."""
-    limit = min(max_length, tokenizer.model_max_length)
-    ids = tokenizer(list(texts), truncation=True, max_length=limit, return_attention_mask=False)["input_ids"]
-    return list(zip(ids, targets, strict=True))
+class Example(NamedTuple):
+    """One row."""
+
+    ids: torch.Tensor
+    """[tokens]."""
+    types: torch.Tensor | None
+    label: torch.Tensor
+    """One row of what the target encodes."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenRows:
+    """Rows of tokens with their labels."""
+
+    tokens: Tokens
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, row: int) -> Example:
+        return Example(*self.tokens.row(row), self.labels[row])
+
+    @property
+    def lengths(self) -> list[int]:
+        """What each row costs."""
+        return self.tokens.lengths
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRows:
+    """Rows of features that a frozen backbone gave, with their labels."""
+
+    features: torch.Tensor
+    """[rows, …]."""
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.features[row], self.labels[row]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Every row costs the same."""
+        return [1] * len(self)
 
 
 class Collator:
@@ -48,67 +87,86 @@ class Collator:
     def __init__(self, padding: int, micro_tokens: int | None) -> None:
         self.padding = padding
         self.micro_tokens = micro_tokens
-        """Padded tokens of a micro-batch; `None` keeps the batch whole, as an accelerator likes it."""
+        """Padded tokens of a micro-batch; `None` keeps the batch whole."""
 
     def __call__(self, drawn: Sequence[Example]) -> Batch:
-        ordered = sorted(drawn, key=lambda example: len(example[0]))
+        ordered = sorted(drawn, key=lambda example: len(example.ids))
         groups: list[list[Example]] = [[]]
         for example in ordered:
-            full = self.micro_tokens is not None and len(example[0]) * (len(groups[-1]) + 1) > self.micro_tokens
+            full = self.micro_tokens is not None and len(example.ids) * (len(groups[-1]) + 1) > self.micro_tokens
             if full and groups[-1]:
                 groups.append([])
             groups[-1].append(example)
         return [self._padded(group) for group in groups]
 
-    def _padded(self, group: Sequence[Example]) -> dict[str, torch.Tensor]:
-        longest = max(len(ids) for ids, _ in group)
+    def _padded(self, group: Sequence[Example]) -> Micro:
+        longest = max(len(example.ids) for example in group)
         inputs = torch.full((len(group), longest), self.padding, dtype=torch.long)
         mask = torch.zeros_like(inputs)
-        for row, (ids, _) in enumerate(group):
-            inputs[row, : len(ids)] = torch.tensor(ids)
-            mask[row, : len(ids)] = 1
-        labels = torch.tensor([target for _, target in group])
-        return {"input_ids": inputs, "attention_mask": mask, "labels": labels}
+        types = None if group[0].types is None else torch.zeros_like(inputs)
+        for row, example in enumerate(group):
+            inputs[row, : len(example.ids)] = example.ids
+            mask[row, : len(example.ids)] = 1
+            if types is not None and example.types is not None:
+                types[row, : len(example.ids)] = example.types
+        found = {"input_ids": inputs, "attention_mask": mask, "labels": torch.stack([one.label for one in group])}
+        return found if types is None else {**found, "token_type_ids": types}
 
 
-class Buckets(Sampler[list[int]]):
-    """Draws random batches of rows of like length: another draw each epoch, the same draws for the same seed.
+def stacked(drawn: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Batch:
+    """Make one batch of features and labels."""
+    return [{"features": torch.stack([row[0] for row in drawn]), "labels": torch.stack([row[1] for row in drawn])}]
 
-    All rows are shuffled and dealt into pools of a few batches; a pool is sorted by length and cut into batches, and
-    all batches are shuffled.
+
+class RandomBatches(Sampler[list[int]]):
+    """Draws random batches: another order each epoch, the same for the same seed and epoch, whatever went before.
+
+    A batch holds `rows` rows, or with `tokens` about as many as have that many tokens together; there are as many
+    batches in each epoch.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self._lengths = lengths
-        self._size = batch_size
-        self._random = random.Random(seed)  # noqa: S311 (no secret depends on it)
+    def __init__(self, lengths: Sequence[int], *, rows: int, tokens: int | None = None, seed: int = 0) -> None:
+        self._lengths = np.asarray(lengths, dtype=np.int64)
+        self._rows, self._tokens, self._seed, self._epoch = rows, tokens, seed, 0
+        self.skip = 0
+        """Batches of the next pass that were seen before an interruption."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next, counted from 0; Lightning calls it."""
+        self._epoch = epoch
 
     def __len__(self) -> int:
-        return math.ceil(len(self._lengths) / self._size)
+        if self._tokens is None:
+            return math.ceil(len(self._lengths) / self._rows)
+        total, longest = int(self._lengths.sum()), int(self._lengths.max())
+        return max(1, min(math.ceil(total / self._tokens), total // longest))
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = list(range(len(self._lengths)))
-        self._random.shuffle(order)
-        pool = _POOLED_BATCHES * self._size
-        batches: list[list[int]] = []
-        for start in range(0, len(order), pool):
-            rows = sorted(order[start : start + pool], key=lambda row: self._lengths[row])
-            batches += [rows[at : at + self._size] for at in range(0, len(rows), self._size)]
-        self._random.shuffle(batches)
-        yield from batches
+        skipped, self.skip = self.skip, 0
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._lengths))
+        if self._tokens is None:
+            cuts = np.arange(self._rows, len(order), self._rows)
+        else:  # equal shares of all tokens, each as wide as the longest row at least: none is empty
+            before = np.cumsum(self._lengths[order]) - self._lengths[order]
+            cuts = np.flatnonzero(np.diff(before * len(self) // int(self._lengths.sum()))) + 1
+        for rows in np.split(order, cuts)[skipped:]:
+            yield rows.tolist()
 
 
-def training(rows: Sequence[Any], collate: Collate, batch_size: int, seed: int) -> DataLoader[Any]:
-    """Give random batches of `rows`: texts of like length share a batch, rows of one length come in any."""
-    sampler = Buckets([length(row) for row in rows], batch_size, seed)
+def training(rows: TokenRows | FeatureRows, collate: Collate, sampler: RandomBatches) -> DataLoader[Any]:
+    """Give the sampler's batches of `rows`."""
     return DataLoader(cast(Any, rows), batch_sampler=sampler, collate_fn=collate)
 
 
-def evaluation(rows: Sequence[Any], collate: Collate) -> DataLoader[Any]:
+def evaluation(rows: TokenRows | FeatureRows, collate: Collate) -> DataLoader[Any]:
     """Give every row once, the shortest first: hardly any padding."""
-    return DataLoader(cast(Any, sorted(rows, key=length)), _EVALUATION_ROWS, collate_fn=collate)
+    lengths = rows.lengths
+    order = sorted(range(len(rows)), key=lengths.__getitem__)
+    batches = [order[at : at + _EVALUATION_ROWS] for at in range(0, len(order), _EVALUATION_ROWS)]
+    return DataLoader(cast(Any, rows), batch_sampler=batches, collate_fn=collate)
 
 
-def length(row: tuple[Sequence[int] | torch.Tensor, int]) -> int:
-    """Give the length of a row: its tokens, or its features, of which all rows have as many."""
-    return len(row[0])
+def order(loader: DataLoader[Any]) -> list[int]:
+    """Give which row each answer belongs to, in the order in which the rows of `evaluation` come."""
+    batches: Any = loader.batch_sampler
+    return [row for rows in batches for row in rows]

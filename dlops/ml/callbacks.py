@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from dlops.ml import record
 from dlops.ml.batches import Batch
 from dlops.ml.classifier import Classifier
 from dlops.ml.progress import Progress, say
+from dlops.ml.strategies import Strategy
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,18 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
 
 
 class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
-    """Keeps the weights of the best epoch: the highest macro F1 on the val rows, then the lowest loss."""
+    """Keeps the weights of the best epoch: the highest score on the val rows, then the lowest loss."""
 
     def __init__(self) -> None:
         self.epoch = 0
         """Counted from 1; 0 as long as no epoch was judged."""
-        self._score = (-1.0, 0.0)
+        self._score = (-math.inf, 0.0)
         self._weights: dict[str, torch.Tensor] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         if module.result is None or trainer.state.fn != "fit":
             return
-        score = (module.result.macro_f1, -module.result.loss)
+        score = (module.result.score, -module.result.loss)
         if score > self._score:
             self._score, self.epoch = score, trainer.current_epoch + 1
             self._weights = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
@@ -79,3 +81,26 @@ class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types 
         if self.epoch and self.epoch != trainer.current_epoch:
             module.load_state_dict(self._weights)
         self._weights.clear()
+
+
+class Stages(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
+    """Lets the strategy choose what is trained in each epoch."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        self._strategy.stage(module.network, trainer.current_epoch)
+
+
+class EarlyEnd(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
+    """Ends the training when the best epoch was so many epochs ago."""
+
+    def __init__(self, best: BestWeights, patience: int) -> None:
+        self._best, self._patience = best, patience
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        del module
+        if self._best.epoch and trainer.current_epoch + 1 - self._best.epoch >= self._patience:
+            say(f"No epoch was better than epoch {self._best.epoch} for {self._patience}: the training ends.")
+            trainer.should_stop = True

@@ -1,124 +1,154 @@
-"""The classifier that Lightning trains: a transformers model, its loss, its optimizer."""
+"""What Lightning trains: a network, the loss of its target, its optimizer and schedule, a step in micro-batches."""
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from dlops.errors import StepFailed
+from dlops.ml import batches
 from dlops.ml.batches import Batch
-from dlops.ml.evaluation import Evaluation, confusion
+from dlops.ml.evaluation import Evaluation
+from dlops.ml.networks import Network, trainable
+from dlops.ml.targets import Target
 
-_WEIGHT_DECAY = 0.01
-_WARM_UP = 0.1
+Schedule: TypeAlias = Literal["linear", "cosine", "constant"]
 
 
-@dataclass(frozen=True)
-class Rates:
-    """Peak learning rates: of the pretrained layers, and of the head."""
+@dataclass(frozen=True, kw_only=True)
+class Optimization:
+    """How the weights are moved."""
 
-    backbone: float
-    head: float
+    learning_rate: float
+    """Peak, of the pretrained layers."""
+    head_learning_rate: float
+    """Peak, of what was not pretrained."""
+    weight_decay: float = 0.01
+    schedule: Schedule = "linear"
+    warm_up: float = 0.1
+    """Share of the steps in which the rates rise from nothing."""
+    clip: float = 1.0
+    """The longest that the gradient may be, as a norm; 0 sets no bound."""
 
 
 class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no types for us
-    """Trains `model`, a transformers model for sequence classification, on batches of micro-batches."""
+    """Trains a network on batches of micro-batches."""
 
-    def __init__(self, model: nn.Module, labels: tuple[str, ...], rates: Rates) -> None:
+    def __init__(self, network: Network, target: Target, optimization: Optimization, *, seed: int = 0) -> None:
         super().__init__()
-        self.model = model
-        self.labels = labels
-        self.rates = rates
+        self.network = network
+        self.target = target
+        self.optimization = optimization
         self.result: Evaluation | None = None
         """Figures of the last pass over the val or test rows."""
         self.train_loss = 0.0
         """Mean loss of the epoch so far."""
-        self._sums: list[tuple[float, list[int], list[int]]] = []
+        self.automatic_optimization = False  # gradients of micro-batches are summed as they come: memory stays small
+        self._seed = seed
         self._seen = 0
+        self._answers: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        """Give the mean loss of the batch.
+    def training_step(self, batch: Batch, index: int) -> None:
+        """Move the weights once, by the mean loss of the batch.
+
+        What dropout draws depends on seed and step alone, so that a training that was interrupted goes on as it would
+        have.
 
         Raises:
             StepFailed: the loss is no finite number.
         """
-        rows = sum(len(part["labels"]) for part in batch)
-        loss = torch.stack([self._loss(part)[0] for part in batch]).sum() / rows
-        value = float(loss.detach())
-        if not torch.isfinite(loss):
+        torch.manual_seed(hash((self._seed, self.trainer.global_step)) & (2**63 - 1))
+        rows = self._rows_of_all_devices(batch)
+        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        optimizer.zero_grad()
+        summed = 0.0
+        for number, part in enumerate(batch, start=1):
+            with contextlib.nullcontext() if number == len(batch) else self._unsynchronised():
+                loss = self.target.loss(self.network(part), part["labels"]) * (self.trainer.world_size / rows)
+                self.manual_backward(loss)
+            summed += loss.item()
+        if not math.isfinite(summed):
             raise StepFailed(
-                f"The loss became {value} in epoch {self.current_epoch + 1}, batch {index + 1}.",
+                f"The loss became {summed} in epoch {self.current_epoch + 1}, batch {index + 1}.",
                 hint="Try a lower learning_rate, or precision=32.",
             )
-        self.train_loss += (value - self.train_loss) * rows / (self._seen + rows)
-        self._seen += rows
-        return loss
+        if self.optimization.clip:
+            nn.utils.clip_grad_norm_(self.parameters(), self.optimization.clip)
+        optimizer.step()
+        scheduler.step()
+        own = sum(len(part["labels"]) for part in batch)
+        self.train_loss += (summed - self.train_loss) * own / (self._seen + own)
+        self._seen += own
 
     def on_train_epoch_start(self) -> None:
+        self.network.train()  # transformers loads models in evaluation mode, and Lightning keeps the mode it finds
+        hold_frozen_still(self.network)
+
+    def on_train_epoch_end(self) -> None:
         self.train_loss, self._seen = 0.0, 0
-        self.model.train()  # transformers loads models in evaluation mode, and Lightning keeps the mode it finds
-        hold_frozen_still(self.model)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["dlops"] = {"train_loss": self.train_loss, "seen": self._seen}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept = checkpoint["dlops"]
+        self.train_loss, self._seen = kept["train_loss"], kept["seen"]
 
     def validation_step(self, batch: Batch, index: int) -> None:
         del index
         for part in batch:
-            loss, logits = self._loss(part)
-            self._sums.append((loss.item(), part["labels"].tolist(), logits.argmax(-1).tolist()))
+            self._answers.append((self.network(part).cpu(), part["labels"].cpu()))
 
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        actual = [place for _, places, _ in self._sums for place in places]
-        predicted = [place for _, _, places in self._sums for place in places]
-        loss = sum(part for part, _, _ in self._sums) / len(actual)
-        self.result = Evaluation(self.labels, confusion(actual, predicted, len(self.labels)), loss)
-        self._sums.clear()
+        self._judge(self.trainer.val_dataloaders)
 
-    on_test_epoch_end = on_validation_epoch_end
+    def on_test_epoch_end(self) -> None:
+        self._judge(self.trainer.test_dataloaders)
+
+    def _judge(self, loader: Any) -> None:
+        """Judge all answers of a pass, in the order of the rows."""
+        logits, targets = (torch.cat(parts) for parts in zip(*self._answers, strict=True))
+        places = torch.tensor(batches.order(loader)).argsort()
+        self.result = self.target.evaluation(logits[places], targets[places])
+        self._answers.clear()
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW (Loshchilov & Hutter, 2019), linear warm-up and decay; no weight decay on biases and norms."""
+        """AdamW (Loshchilov & Hutter, 2019); no weight decay on biases and norms."""
         fused = self.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.AdamW(self._groups(), weight_decay=_WEIGHT_DECAY, fused=fused)
+        optimizer = torch.optim.AdamW(self._groups(), fused=fused)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rates(self.optimization, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip by norm; Lightning itself refuses to with a fused optimizer in bf16, for fear of scaled gradients."""
-        del optimizer, gradient_clip_algorithm
-        if gradient_clip_val:
-            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
-
     def _groups(self) -> list[dict[str, Any]]:
+        chosen = self.optimization
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in self.model.named_parameters():
-            if parameter.requires_grad:
-                rate = self.rates.head if is_head(self.model, name) else self.rates.backbone
-                decay = _WEIGHT_DECAY if parameter.ndim > 1 else 0.0
-                groups.setdefault((rate, decay), []).append(parameter)
+        for name, parameter in trainable(self.network):
+            rate = chosen.head_learning_rate if self.network.is_head(name) else chosen.learning_rate
+            decay = chosen.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
         return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]
 
-    def _loss(self, part: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give the summed loss and the logits, [rows, labels], of a micro-batch."""
-        inputs = {name: tensor for name, tensor in part.items() if name != "labels"}
-        logits = self.model(**inputs).logits.float()
-        return nn.functional.cross_entropy(logits, part["labels"], reduction="sum"), logits
+    def _rows_of_all_devices(self, batch: Batch) -> int:
+        rows = torch.tensor(float(sum(len(part["labels"]) for part in batch)), device=self.device)
+        return int(self.trainer.strategy.reduce(rows, reduce_op="sum")) if self.trainer.world_size > 1 else int(rows)
 
-
-def is_head(model: nn.Module, name: str) -> bool:
-    """Tell whether a parameter belongs to the head: all that is not the backbone, and the backbone's pooler."""
-    prefix = str(model.base_model_prefix)
-    return not name.startswith(f"{prefix}.") or name.startswith(f"{prefix}.pooler.")
+    @contextlib.contextmanager
+    def _unsynchronised(self) -> Iterator[None]:
+        """Keep the devices from exchanging gradients, which the last micro-batch does for all."""
+        strategy = self.trainer.strategy
+        wait = getattr(strategy, "block_backward_sync", contextlib.nullcontext)
+        with wait():
+            yield
 
 
 def hold_frozen_still(model: nn.Module) -> None:
@@ -129,6 +159,16 @@ def hold_frozen_still(model: nn.Module) -> None:
             module.eval()
 
 
-def _rate(step: int, steps: int) -> float:
-    warm = max(1, round(_WARM_UP * steps))
-    return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
+def rates(chosen: Optimization, steps: int) -> Callable[[int], float]:
+    """Give what share of its peak each step's rate is."""
+    warm = max(1, round(chosen.warm_up * steps))
+
+    def rate(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        if chosen.schedule == "constant":
+            return 1.0
+        gone = min(1.0, (step - warm) / max(1, steps - warm))
+        return (1 + math.cos(math.pi * gone)) / 2 if chosen.schedule == "cosine" else 1 - gone
+
+    return rate

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from dlops.config import locations
 from dlops.data import splits, tables
@@ -18,10 +22,23 @@ class Split:
     """Texts and their labels, row by row."""
 
     texts: list[str]
-    labels: list[str]
+    labels: list[Any]
+    """A class, a list of classes or a number each."""
+    pairs: list[str] | None = None
+    """Second texts, where a row is a pair."""
 
     def __len__(self) -> int:
         return len(self.texts)
+
+
+class Row(NamedTuple):
+    """One row as the table has it."""
+
+    id: str
+    label: Any
+    split: str
+    text: str
+    pair: str | None
 
 
 @dataclass(frozen=True)
@@ -35,10 +52,12 @@ class Dataset:
     """What the data was made from, in words or as a path."""
     synthetic: bool
     labels: tuple[str, ...]
-    """The classes, in alphabetical order; their places are the model's outputs."""
+    """The classes, in alphabetical order; their places are the model's outputs. A number has none."""
     train: Split
     val: Split
     test: Split
+    kind: str = "classes"
+    """What a label is: `classes` (one of them), `multilabel` (any number of them) or `number`."""
 
     @property
     def name(self) -> str:
@@ -68,22 +87,34 @@ def open(reference: str) -> Dataset:  # noqa: A001 (read as `datasets.open`)
             f"{uri} is no ingested dataset: it has no column {', '.join(missing)}.",
             hint=f"Its columns are {', '.join(there)}. Run `dlops ingest` on the data it was made from.",
         )
-    columns = ["text", "label", "split"]
-    content = table.to_pyarrow_table(columns=columns, filesystem=tables.filesystem(table)).to_pydict()
+    paired = "text_pair" in there
+    columns = ["text", *(["text_pair"] if paired else []), "label", "split"]
+    content = table.to_pyarrow_table(columns=columns, filesystem=tables.filesystem(table))
+    kind = _kind(content.schema.field("label").type)
     rows = sorted(
-        (splits.identity(text), label, split, text)
-        for text, label, split in zip(content["text"], content["label"], content["split"], strict=True)
+        (
+            Row(splits.identity(text if pair is None else f"{text}\0{pair}"), label, split, text, pair)
+            for text, pair, label, split in zip(
+                content["text"].to_pylist(),
+                content["text_pair"].to_pylist() if paired else itertools.repeat(None, len(content)),
+                content["label"].to_pylist(),
+                content["split"].to_pylist(),
+                strict=True,
+            )
+        ),
+        key=lambda row: (row.id, row.split, str(row.label)),
     )
     return Dataset(
         uri=uri,
         version=table.version(),
-        digest=description.get("digest") or tables.digest(row[:3] for row in rows),
+        digest=description.get("digest") or tables.digest((row.id, str(row.label), row.split) for row in rows),
         source=str(description.get("source", uri)),
         synthetic=bool(description.get("synthetic", False)),
-        labels=_labels(rows, uri),
+        labels=_labels(rows, uri, kind),
         train=_split(rows, "train", uri),
         val=_split(rows, "val", uri),
         test=_split(rows, "test", uri),
+        kind=kind,
     )
 
 
@@ -114,19 +145,32 @@ def _output(run_id: str) -> str:
     return reference
 
 
-def _split(rows: list[tuple[str, str, str, str]], name: str, uri: str) -> Split:
-    chosen = [row for row in rows if row[2] == name]
+def _kind(column: Any) -> str:
+    """Tell what labels are by the type of their column."""
+    if pa.types.is_floating(column) or pa.types.is_integer(column):
+        return "number"
+    return "multilabel" if pa.types.is_list(column) or pa.types.is_large_list(column) else "classes"
+
+
+def _split(rows: list[Row], name: str, uri: str) -> Split:
+    chosen = [row for row in rows if row.split == name]
     if not chosen and name != "val":
         raise DataError(f"{uri} has no {name} rows.", hint="Ingest more rows, or other shares: splits=0.7,0.1,0.2.")
-    return Split([row[3] for row in chosen], [row[1] for row in chosen])
+    pairs = None if rows[0].pair is None else [row.pair or "" for row in chosen]
+    return Split([row.text for row in chosen], [row.label for row in chosen], pairs)
 
 
-def _labels(rows: list[tuple[str, str, str, str]], uri: str) -> tuple[str, ...]:
-    found = tuple(sorted({row[1] for row in rows}))
-    trained = {row[1] for row in rows if row[2] == "train"}
-    if len(trained) < 2:
+def _labels(rows: list[Row], uri: str, kind: str) -> tuple[str, ...]:
+    if kind == "number":
+        return ()
+    several = kind == "multilabel"
+    found, trained = (
+        {label for row in some for label in (row.label if several else [row.label])}
+        for some in (rows, [row for row in rows if row.split == "train"])
+    )
+    if len(trained) < (1 if several else 2):
         raise DataError(
             f"The train rows of {uri} are all of one class ({', '.join(trained) or 'none'}).",
             hint="A classifier needs two classes at least; ingest rows of another one.",
         )
-    return found
+    return tuple(sorted(found))

@@ -1,15 +1,24 @@
-"""How good predictions are: accuracy, F1 and their parts, from one confusion matrix."""
+"""How good predictions are: of one class, of several classes, of a number; each figure with its 95 % interval."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Matrix = npt.NDArray[np.int64]
+Array: TypeAlias = npt.NDArray[Any]
+Matrix: TypeAlias = npt.NDArray[np.int64]
+
+THRESHOLD = 0.5
+"""Probability from which on one of several classes is given."""
+
+_RESAMPLES, _FEWEST, _DRAWN = 1000, 100, 10**8
+"""Resamples, how many at least, and rows drawn in all beyond which there are no more than those."""
+_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -22,58 +31,62 @@ class ClassScores:
     rows: int
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Predictions of one split against the truth."""
+class Evaluation(ABC):
+    """Predictions of one split against the truth; what kind of target it is, its subclasses know."""
 
-    labels: tuple[str, ...]
-    confusion: Matrix
-    """[labels, labels]: rows are the truth, columns the predictions."""
+    headline: str
+    """Name of the figure that is quoted first, and compared with the baselines."""
     loss: float
-    """Mean cross-entropy in nats."""
+    """Mean over the rows of what the training made small."""
 
     @property
+    @abstractmethod
     def rows(self) -> int:
-        return int(self.confusion.sum())
+        """How many rows there are."""
 
     @property
-    def accuracy(self) -> float:
-        return float(np.trace(self.confusion) / self.rows)
+    @abstractmethod
+    def figures(self) -> dict[str, float]:
+        """Every figure of all rows together, by name."""
 
     @property
-    def standard_error(self) -> float:
-        """Standard error of the accuracy, as that of a share."""
-        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.rows)
+    @abstractmethod
+    def score(self) -> float:
+        """What the best epoch is chosen by: the higher, the better."""
 
     @property
     def classes(self) -> dict[str, ClassScores]:
-        """Precision, recall and F1 of each label."""
-        hits = np.diag(self.confusion)
-        predicted, actual = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
-        return {
-            label: ClassScores(
-                precision=_share(hits[place], predicted[place]),
-                recall=_share(hits[place], actual[place]),
-                f1=_share(2 * hits[place], predicted[place] + actual[place]),
-                rows=int(actual[place]),
-            )
-            for place, label in enumerate(self.labels)
-        }
+        """Precision, recall and F1 of each label; a number has none."""
+        return {}
+
+    @abstractmethod
+    def resampled(self, draws: Array) -> dict[str, Array]:
+        """Give the figures that have an interval, once for each row of `draws`.
+
+        `draws` is [resamples, rows], how often each row was drawn.
+        """
 
     @property
-    def macro_f1(self) -> float:
-        """Mean F1 of the labels that occur, in the truth or among the predictions; each counts alike."""
-        seen = (self.confusion.sum(axis=0) + self.confusion.sum(axis=1)) > 0
-        scores = [found.f1 for found, here in zip(self.classes.values(), seen, strict=True) if here]
-        return sum(scores) / len(scores)
+    def value(self) -> float:
+        """The headline's figure."""
+        return self.figures[self.headline]
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Give low and high end of each figure's 95 % interval (Efron, 1979: percentile bootstrap over the rows)."""
+        found: dict[str, list[Array]] = {}
+        for draws in _draws(self.rows):
+            for name, values in self.resampled(draws).items():
+                found.setdefault(name, []).append(values)
+        return {name: _ends(values) for name, values in found.items()}
+
+    def difference(self, other: Evaluation) -> tuple[float, float]:
+        """Give the 95 % interval of how much the headline is above that of another model on the same rows."""
+        name = self.headline
+        return _ends([self.resampled(draws)[name] - other.resampled(draws)[name] for draws in _draws(self.rows)])
 
     def metrics(self, split: str, *, per_class: bool = False) -> dict[str, float]:
         """Name the figures as MLflow keeps them: `SPLIT_accuracy`, `SPLIT_f1_LABEL` …"""
-        found = {
-            f"{split}_loss": self.loss,
-            f"{split}_accuracy": self.accuracy,
-            f"{split}_macro_f1": self.macro_f1,
-        }
+        found = {f"{split}_{name}": value for name, value in {"loss": self.loss, **self.figures}.items()}
         for label, scores in self.classes.items() if per_class else ():
             name = metric_name(label)
             found[f"{split}_precision_{name}"] = scores.precision
@@ -82,11 +95,163 @@ class Evaluation:
         return found
 
 
-def confusion(actual: Sequence[int], predicted: Sequence[int], labels: int) -> Matrix:
-    """Count pairs of true and predicted places into a [labels, labels] matrix."""
-    matrix = np.zeros((labels, labels), dtype=np.int64)
-    np.add.at(matrix, (np.asarray(actual, dtype=np.int64), np.asarray(predicted, dtype=np.int64)), 1)
-    return matrix
+@dataclass(frozen=True)
+class Classification(Evaluation):
+    """One class a row."""
+
+    labels: tuple[str, ...]
+    actual: Array
+    """[rows], places among the labels."""
+    probabilities: Array
+    """[rows, labels]."""
+    loss: float
+    """Mean cross-entropy in nats."""
+    headline = "accuracy"
+
+    @property
+    def rows(self) -> int:
+        return len(self.actual)
+
+    @property
+    def predicted(self) -> Array:
+        """The most likely places, [rows]."""
+        places: Array = self.probabilities.argmax(axis=1)
+        return places
+
+    @property
+    def confusion(self) -> Matrix:
+        """[labels, labels]: rows are the truth, columns the predictions."""
+        matrix = np.zeros((len(self.labels), len(self.labels)), dtype=np.int64)
+        np.add.at(matrix, (self.actual, self.predicted), 1)
+        return matrix
+
+    @property
+    def figures(self) -> dict[str, float]:
+        confidence = self.probabilities.max(axis=1)
+        return {
+            **{name: float(values[0]) for name, values in _of_confusion(self.confusion[None]).items()},
+            "calibration_error": calibration_error(confidence, self.predicted == self.actual),
+        }
+
+    @property
+    def score(self) -> float:
+        return self.figures["macro_f1"]
+
+    @property
+    def classes(self) -> dict[str, ClassScores]:
+        hits = np.diag(self.confusion)
+        return _scores(self.labels, hits, self.confusion.sum(axis=0), self.confusion.sum(axis=1))
+
+    def resampled(self, draws: Array) -> dict[str, Array]:
+        count = len(self.labels)
+        cells = self.actual * count + self.predicted
+        order = np.argsort(cells, kind="stable")
+        starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
+        matrices = np.zeros((len(draws), count * count))
+        matrices[:, cells[order][starts]] = np.add.reduceat(draws[:, order], starts, axis=1)
+        return _of_confusion(matrices.reshape(-1, count, count))
+
+
+@dataclass(frozen=True)
+class MultiLabel(Evaluation):
+    """Any number of classes a row."""
+
+    labels: tuple[str, ...]
+    actual: Array
+    """[rows, labels], whether the row has the label."""
+    probabilities: Array
+    """[rows, labels], each on its own."""
+    loss: float
+    """Mean binary cross-entropy in nats, over rows and labels."""
+    headline = "micro_f1"
+
+    @property
+    def rows(self) -> int:
+        return len(self.actual)
+
+    @property
+    def predicted(self) -> Array:
+        """Whether each label is given, [rows, labels]."""
+        given: Array = self.probabilities >= THRESHOLD
+        return given
+
+    @property
+    def figures(self) -> dict[str, float]:
+        confidence = np.where(self.predicted, self.probabilities, 1 - self.probabilities).ravel()
+        return {
+            **{name: float(values[0]) for name, values in self.resampled(np.ones((1, self.rows))).items()},
+            "calibration_error": calibration_error(confidence, (self.predicted == self.actual).ravel()),
+        }
+
+    @property
+    def score(self) -> float:
+        return self.figures["macro_f1"]
+
+    @property
+    def classes(self) -> dict[str, ClassScores]:
+        hits = (self.predicted & self.actual).sum(axis=0)
+        return _scores(self.labels, hits, self.predicted.sum(axis=0), self.actual.sum(axis=0))
+
+    def resampled(self, draws: Array) -> dict[str, Array]:
+        weights = draws.astype(np.float64)
+        hits, given, there = (
+            weights @ mask.astype(np.float64)
+            for mask in (self.predicted & self.actual, self.predicted, self.actual.astype(bool))
+        )
+        exact = (self.predicted == self.actual).all(axis=1)
+        return {
+            "micro_f1": _shares(2 * hits.sum(axis=1), (given + there).sum(axis=1)),
+            "macro_f1": _mean_where(_shares(2 * hits, given + there), given + there > 0),
+            "accuracy": weights @ exact / weights.sum(axis=1),
+        }
+
+
+@dataclass(frozen=True)
+class Regression(Evaluation):
+    """A number a row."""
+
+    actual: Array
+    """[rows]."""
+    predicted: Array
+    """[rows]."""
+    loss: float
+    """Mean squared error, in units of the train rows' variance."""
+    headline = "r2"
+
+    @property
+    def rows(self) -> int:
+        return len(self.actual)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        return {name: float(values[0]) for name, values in self.resampled(np.ones((1, self.rows))).items()}
+
+    @property
+    def score(self) -> float:
+        return -self.figures["rmse"]
+
+    def resampled(self, draws: Array) -> dict[str, Array]:
+        weights = draws / draws.sum(axis=1, keepdims=True)
+        error = self.predicted - self.actual
+        squares, mean = weights @ error**2, weights @ self.actual
+        variance = weights @ self.actual**2 - mean**2
+        centred = weights @ self.predicted
+        together = weights @ (self.predicted * self.actual) - mean * centred
+        spread = np.sqrt(np.clip(variance * (weights @ self.predicted**2 - centred**2), 0, None))
+        return {
+            "r2": 1 - _shares(squares, variance),
+            "rmse": np.sqrt(squares),
+            "mae": weights @ np.abs(error),
+            "pearson": _shares(together, spread),
+        }
+
+
+def calibration_error(confidence: Array, right: Array) -> float:
+    """Mean gap between confidence and share of right answers, over bins of equal width (Naeini et al., 2015)."""
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    counts = np.bincount(bins, minlength=_BINS)
+    gaps = np.bincount(bins, weights=confidence - right, minlength=_BINS)
+    return float(np.abs(gaps).sum() / max(1, counts.sum()))
 
 
 def metric_name(label: str) -> str:
@@ -94,5 +259,47 @@ def metric_name(label: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "_-. " else "_" for letter in label)[:80]
 
 
-def _share(part: int, whole: int) -> float:
-    return float(part / whole) if whole else 0.0
+def _draws(rows: int) -> Iterator[Array]:
+    """Draw rows with replacement: how often each was drawn, [resamples, rows]; the same draws each time."""
+    generator = np.random.default_rng(0)
+    resamples = min(_RESAMPLES, max(_FEWEST, _DRAWN // rows))
+    batch = max(1, 10**7 // rows)
+    for start in range(0, resamples, batch):
+        yield generator.multinomial(rows, np.full(rows, 1 / rows), size=min(batch, resamples - start))
+
+
+def _ends(values: Sequence[Array]) -> tuple[float, float]:
+    low, high = np.percentile(np.concatenate(values), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _of_confusion(matrices: Array) -> dict[str, Array]:
+    """Give accuracy and macro F1 of each of [matrices, labels, labels].
+
+    Macro F1 is the mean over labels that occur, in the truth or among the predictions; each counts alike.
+    """
+    hits = np.diagonal(matrices, axis1=1, axis2=2)
+    seen = matrices.sum(axis=1) + matrices.sum(axis=2)
+    return {
+        "accuracy": hits.sum(axis=1) / matrices.sum(axis=(1, 2)),
+        "macro_f1": _mean_where(_shares(2 * hits, seen), seen > 0),
+    }
+
+
+def _scores(labels: Sequence[str], hits: Array, given: Array, there: Array) -> dict[str, ClassScores]:
+    parts = (_shares(hits, given), _shares(hits, there), _shares(2 * hits, given + there))
+    rows = zip(labels, *parts, there, strict=True)
+    return {
+        label: ClassScores(float(precision), float(recall), float(f1), int(count))
+        for label, precision, recall, f1, count in rows
+    }
+
+
+def _shares(parts: Array, wholes: Array) -> Array:
+    """Divide; nothing of nothing is 0."""
+    return np.divide(parts, wholes, out=np.zeros(np.shape(parts)), where=np.asarray(wholes) != 0)
+
+
+def _mean_where(values: Array, there: Array) -> Array:
+    mean: Array = (values * there).sum(axis=-1) / np.maximum(1, there.sum(axis=-1))
+    return mean

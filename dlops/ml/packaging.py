@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.models import ModelSignature
-from mlflow.types.schema import ColSpec, DataType, Map, Schema
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import Array, ColSpec, DataType, Map, Schema
+
+from dlops.ml.networks import Network, Standard
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from dlops.ml.datasets import Dataset
 
 NAME = "model"
 _CODE = Path(__file__).with_name("text_classifier.py")
 """Not imported here: it is read by whoever loads the model."""
+_WEIGHTS = "artifacts/model"
+"""Where `mlflow.pyfunc` puts the folder of weights."""
 _REQUIREMENTS = ("mlflow", "torch", "transformers", "safetensors", "tokenizers", "pandas", "numpy")
 
 
 def log(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, *, max_length: int, backbone: str
+    network: Network, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, *, max_length: int, backbone: str
 ) -> str:
     """Log a fine-tuned model on the active run, and give its `models:/m-…` URI.
 
-    It is a pyfunc model whose artifact `model` is a plain transformers folder; nothing in it is pickled, and
-    nothing in it needs `dlops`.
+    It is a pyfunc model whose artifact `model` is a transformers folder; nothing in it is pickled, and nothing in it
+    needs `dlops`. With a standard head it is a model of MLflow's flavor `transformers` too.
     """
     tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
     metadata = {
@@ -42,29 +47,54 @@ def log(
     with tempfile.TemporaryDirectory(prefix="dlops-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = str(Path(scratch) / NAME)
-        model.save_pretrained(folder)
+        network.save(Path(folder))
         tokenizer.save_pretrained(folder)
-        info = mlflow.pyfunc.log_model(
+        info = Model.log(
             name=NAME,
+            artifact_path=None,
+            flavor=sys.modules[__name__],
             python_model=str(_CODE),
             artifacts={"model": folder},
-            signature=signature(),
+            signature=signature(dataset),
             pip_requirements=requirements(),
             metadata=metadata,
+            pipeline=(network.inner, tokenizer) if isinstance(network, Standard) else None,
         )
     return str(info.model_uri)
 
 
-def signature() -> ModelSignature:
-    """Column `text` in; `label`, `score` and `scores` (label to probability) out."""
+def save_model(path: str, mlflow_model: Model, *, pipeline: tuple[Any, Any] | None, **others: Any) -> None:
+    """Write a model's folder, as `Model.log` asks a flavor to.
+
+    A model and tokenizer that make a `pipeline` of transformers are described as MLflow's own flavor does, without a
+    second copy of the weights (`mlflow.transformers.model_io` reads it).
+    """
+    mlflow.pyfunc.save_model(path, mlflow_model=mlflow_model, **others)
+    if pipeline:
+        model, tokenizer = pipeline
+        tokenizer.save_pretrained(Path(path) / "components" / "tokenizer")
+        mlflow_model.add_flavor(
+            "transformers",
+            task="text-classification",
+            instance_type="TextClassificationPipeline",
+            model_binary=_WEIGHTS,
+            pipeline_model_type=type(model).__name__,
+            components=["tokenizer"],
+            tokenizer_type="AutoTokenizer",
+            transformers_version=importlib.metadata.version("transformers"),
+            code=None,
+        )
+        mlflow_model.save(str(Path(path) / "MLmodel"))
+
+
+def signature(dataset: Dataset) -> ModelSignature:
+    """Column `text`, and `text_pair` for pairs, in; `label`, `score` and `scores` (label to probability) out."""
+    label: Any = {"multilabel": Array(DataType.string), "number": DataType.double}.get(dataset.kind, DataType.string)
+    paired = dataset.train.pairs is not None
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, "text")]),
+        inputs=Schema([ColSpec(DataType.string, name) for name in ("text", *(["text_pair"] if paired else []))]),
         outputs=Schema(
-            [
-                ColSpec(DataType.string, "label"),
-                ColSpec(DataType.double, "score"),
-                ColSpec(Map(DataType.double), "scores"),
-            ]
+            [ColSpec(label, "label"), ColSpec(DataType.double, "score"), ColSpec(Map(DataType.double), "scores")]
         ),
     )
 

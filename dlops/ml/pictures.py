@@ -7,19 +7,28 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from dlops.ml.callbacks import Epoch
-from dlops.ml.evaluation import Evaluation
+from dlops.ml.evaluation import Classification, Evaluation, Regression
 
-_BLUE, _ORANGE, _GREY = "#2563a8", "#d9822b", "#9aa5b1"
+_BLUE, _ORANGE, _GREEN, _GREY = "#2563a8", "#d9822b", "#3a8f5c", "#9aa5b1"
+_COLOURS = (_BLUE, _ORANGE, _GREEN)
+_CURVES = {
+    "val_accuracy": "accuracy",
+    "val_macro_f1": "macro F1",
+    "val_micro_f1": "micro F1",
+    "val_r2": "R²",
+    "val_pearson": "Pearson's r",
+}
 _MANY_LABELS = 12
 
 
 def curves(epochs: Sequence[Epoch], best: int, title: str) -> Figure:
-    """Draw loss, and accuracy and macro F1 of the val rows, against the epoch."""
+    """Draw loss, and the figures of the val rows that lie between 0 and 1, against the epoch."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     _lines(left, epochs, {"train_loss": ("training", _GREY), "val_loss": ("validation", _BLUE)})
-    left.set(ylabel="loss (cross-entropy)", ylim=(0, None))
-    _lines(right, epochs, {"val_accuracy": ("accuracy", _BLUE), "val_macro_f1": ("macro F1", _ORANGE)})
+    left.set(ylabel="loss", ylim=(0, None))
+    there = [name for name in _CURVES if any(name in epoch.metrics for epoch in epochs)]
+    _lines(right, epochs, {name: (_CURVES[name], colour) for name, colour in zip(there, _COLOURS, strict=False)})
     right.set(ylabel="validation score", ylim=(None, 1.0))
     for axes in (left, right):
         axes.axvline(best, color=_GREY, linestyle=":", linewidth=1.2, label="kept")
@@ -32,7 +41,41 @@ def curves(epochs: Sequence[Epoch], best: int, title: str) -> Figure:
     return figure
 
 
-def confusion(evaluation: Evaluation, title: str) -> Figure:
+def predictions(evaluation: Evaluation, title: str) -> Figure:
+    """Draw predictions against the truth: the confusion matrix, F1 of each class, or a cloud of numbers."""
+    if isinstance(evaluation, Classification):
+        return confusion(evaluation, title)
+    if isinstance(evaluation, Regression):
+        return cloud(evaluation, title)
+    return bars({label: scores.f1 for label, scores in evaluation.classes.items()}, "F1", title)
+
+
+def cloud(evaluation: Regression, title: str) -> Figure:
+    """Draw predicted numbers against true ones."""
+    figure = Figure(figsize=(4.8, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(evaluation.actual, evaluation.predicted, s=9, alpha=0.4, color=_BLUE, edgecolors="none")
+    ends = [float(find(evaluation.actual)) for find in (min, max)]
+    axes.plot(ends, ends, color=_GREY, linewidth=1.2)
+    axes.set(xlabel="true", ylabel="predicted")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
+def bars(values: Mapping[str, float], label: str, title: str) -> Figure:
+    """Draw a figure of each class."""
+    figure = Figure(figsize=(6.4, 1.6 + 0.3 * len(values)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([name if len(name) <= 24 else f"{name[:23]}…" for name in values], list(values.values()), color=_BLUE)
+    axes.set(xlabel=label, xlim=(0, 1))
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
+def confusion(evaluation: Classification, title: str) -> Figure:
     """Draw the confusion matrix: shares of each true class as colour, rows as numbers."""
     count = len(evaluation.labels)
     size = min(12.0, 3.2 + 0.55 * count)
@@ -56,17 +99,16 @@ def confusion(evaluation: Evaluation, title: str) -> Figure:
     return figure
 
 
-def baselines(accuracies: Mapping[str, float], standard_error: float, title: str) -> Figure:
-    """Draw test accuracies as bars, the last one the model's, with its standard error."""
-    figure = Figure(figsize=(6.4, 1.6 + 0.5 * len(accuracies)), layout="constrained")
+def baselines(values: Mapping[str, float], interval: tuple[float, float], label: str, title: str) -> Figure:
+    """Draw a figure of the test rows as bars, the last one the model's, with its 95 % interval."""
+    figure = Figure(figsize=(6.4, 1.6 + 0.5 * len(values)), layout="constrained")
     axes = figure.subplots()
-    names, values = list(accuracies), list(accuracies.values())
-    colours = [_GREY] * (len(values) - 1) + [_BLUE]
-    axes.barh(names, values, color=colours)
-    axes.errorbar(values[-1], len(values) - 1, xerr=standard_error, color="black", capsize=3)
-    for place, value in enumerate(values):
-        axes.text(max(0.02, value - 0.025), place, f"{value:.3f}", ha="right", va="center", color="white", fontsize=9)
-    axes.set(xlabel="test accuracy", xlim=(0, 1))
+    names, lengths = list(values), [max(0.0, value) for value in values.values()]
+    axes.barh(names, lengths, color=[_GREY] * (len(names) - 1) + [_BLUE])
+    axes.hlines(len(names) - 1, *(min(1.0, max(0.0, end)) for end in interval), color="black")
+    for place, value in enumerate(values.values()):
+        axes.text(0.02, place, f"{value:.3f}", va="center", color="white" if value > 0.15 else "black", fontsize=9)
+    axes.set(xlabel=label, xlim=(0, 1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, fontsize=10)
     return figure

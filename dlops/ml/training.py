@@ -13,12 +13,11 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from dlops.ml.callbacks import BestWeights, Epoch, Story
+from dlops.ml.callbacks import BestWeights, EarlyEnd, Epoch, Stages, Story
 from dlops.ml.classifier import Classifier
 from dlops.ml.evaluation import Evaluation
 from dlops.ml.hardware import Arithmetic
-
-_CLIPPED_NORM = 1.0
+from dlops.ml.strategies import Strategy
 
 
 @dataclass(frozen=True)
@@ -42,22 +41,33 @@ class Trained:
     test: Evaluation
 
 
-def train(module: Classifier, loaders: Loaders, *, epochs: int, arithmetic: Arithmetic) -> Trained:
+def train(
+    module: Classifier,
+    strategy: Strategy,
+    loaders: Loaders,
+    *,
+    epochs: int,
+    arithmetic: Arithmetic,
+    patience: int = 0,
+) -> Trained:
     """Train for `epochs`, keep the weights of the best epoch on the val rows (else the last), and test them.
+
+    With `patience` the training ends after so many epochs in a row that were no better.
 
     Raises:
         StepFailed: the loss is no finite number.
     """
     story, best = Story(epochs, len(loaders.train)), BestWeights()
+    callbacks = [Stages(strategy), best, story, *([EarlyEnd(best, patience)] if patience else [])]
     with _quiet():
-        trainer = _trainer(arithmetic, epochs, [story, best])
+        trainer = _trainer(arithmetic, epochs, callbacks)
         started = time.monotonic()
         trainer.fit(module, loaders.train, loaders.val)
         seconds = time.monotonic() - started
         trainer.test(module, loaders.test, verbose=False)
     if module.result is None:
         raise RuntimeError("the test of the model gave no figures")
-    return Trained(story.epochs, best.epoch or epochs, seconds, module.result)
+    return Trained(story.epochs, best.epoch or len(story.epochs), seconds, module.result)
 
 
 def seed(value: int) -> None:
@@ -72,13 +82,13 @@ def _trainer(arithmetic: Arithmetic, epochs: int, callbacks: list[pl.Callback]) 
         devices=1,
         precision=arithmetic.lightning,
         max_epochs=epochs,
-        gradient_clip_val=_CLIPPED_NORM,
         callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,
     )
 
 

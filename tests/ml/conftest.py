@@ -8,20 +8,7 @@ from pathlib import Path
 
 import pytest
 
-LIBRARY_WARNINGS = (
-    "ignore:The ``noload`` loader strategy is deprecated",  # mlflow 3.17 on SQLAlchemy 2.1, as its store is opened
-    "ignore:.*Any type hint is inferred as AnyType",  # mlflow 3.17 about its own classes, as it is imported
-)
-"""Warnings that libraries give about themselves; every other one is an error."""
-
 WORDS = ("good", "great", "lovely", "bad", "awful", "dull", "film", "plot", "acting", "the", "was", "a", "not", "and")
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            for warning in LIBRARY_WARNINGS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +35,10 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture
 def loaded(tiny_model):
     """The tiny model and its tokenizer, with a fresh head for two labels."""
-    from dlops.ml import backbones, training
+    from dlops.ml import backbones, targets, training
 
     training.seed(0)
-    return backbones.load(backbones.locate(str(tiny_model)), ("negative", "positive"))
+    return backbones.load(backbones.locate(str(tiny_model)), targets.of("classes", ("negative", "positive"), []))
 
 
 @pytest.fixture

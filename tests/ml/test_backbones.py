@@ -6,9 +6,10 @@ import sys
 import pytest
 
 from dlops.errors import StepFailed
-from dlops.ml import backbones
+from dlops.ml import backbones, targets
 
 LABELS = ("negative", "neutral", "positive")
+TARGET = targets.of("classes", LABELS, [])
 
 
 def test_a_package_is_found_without_being_imported(tmp_path, monkeypatch, tiny_model):
@@ -55,19 +56,24 @@ def test_a_folder_without_safe_weights_is_refused(tmp_path, tiny_model):
         backbones.locate(str(tmp_path))
 
 
-def test_the_head_has_the_labels(tiny_model):
-    model, tokenizer = backbones.load(backbones.locate(str(tiny_model)), LABELS)
-    assert model.config.id2label == dict(enumerate(LABELS))
-    assert model.config.label2id["positive"] == 2
-    assert model.config.attention_probs_dropout_prob == 0
-    assert model(**tokenizer(["a film"], return_tensors="pt")).logits.shape == (1, 3)
+@pytest.mark.parametrize("head", ["standard", "mean", "all_layers"])
+@pytest.mark.parametrize(("kind", "train"), [("classes", []), ("multilabel", []), ("number", [1.0, 2.0])])
+def test_the_head_is_the_targets(tiny_model, head, kind, train):
+    target = targets.of(kind, LABELS, train)
+    network, tokenizer = backbones.load(backbones.locate(str(tiny_model)), target, head=head)
+    config = network.backbone.config
+    assert config.id2label == dict(enumerate(target.names))
+    assert config.problem_type == target.problem_type
+    assert config.attention_probs_dropout_prob == 0
+    inputs = tokenizer(["a film"], return_tensors="pt")
+    assert network({**inputs, "labels": None}).shape == (1, len(target.names))
 
 
 def test_the_hub_out_of_reach_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(StepFailed, match="nobody/nothing cannot be loaded") as caught:
-        backbones.load(backbones.locate("nobody/nothing"), LABELS)
+        backbones.load(backbones.locate("nobody/nothing"), TARGET)
     assert "package:NAME" in caught.value.hint
 
 
@@ -76,4 +82,4 @@ def test_damaged_weights_are_told(tmp_path, tiny_model):
     file = tmp_path / "model/model.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(StepFailed, match="cannot be loaded"):
-        backbones.load(backbones.locate(str(tmp_path / "model")), LABELS)
+        backbones.load(backbones.locate(str(tmp_path / "model")), TARGET)

@@ -3,72 +3,106 @@ from __future__ import annotations
 import random
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dlops.ml import batches
-from dlops.ml.batches import Buckets, Collator
+from dlops.ml.batches import Collator, FeatureRows, RandomBatches, TokenRows
+from dlops.ml.tokens import Tokens
 
 
-def rows(count=500):
+def rows(lengths, *, pairs=False):
+    """Rows of tokens, each all of one number, its place and one; that of a pair's second text has type 1."""
+    ids = torch.cat([torch.full((length,), place + 1, dtype=torch.int32) for place, length in enumerate(lengths)])
+    types = torch.cat([torch.tensor([0, *[1] * (length - 1)], dtype=torch.uint8) for length in lengths])
+    tokens = Tokens(ids, torch.tensor(lengths).cumsum(0), types if pairs else None)
+    return TokenRows(tokens, torch.arange(len(lengths)) % 2)
+
+
+def lengths(count=500):
     generator = random.Random(0)
-    return [([number + 1] * generator.randrange(3, 200), number % 2) for number in range(count)]
+    return [generator.randrange(3, 200) for _ in range(count)]
 
 
-def test_texts_are_cut_to_what_is_asked_or_to_what_the_model_takes(loaded):
-    _, tokenizer = loaded
-    texts = ["film " * 100, "good"]
-    assert [len(ids) for ids, _ in batches.examples(tokenizer, texts, [0, 1], 10)] == [10, 3]
-    assert [len(ids) for ids, _ in batches.examples(tokenizer, texts, [0, 1], 1000)] == [64, 3]
-
-
-def test_padding_is_masked_and_labels_follow_their_texts():
-    (batch,) = Collator(0, None)([([5, 6, 7], 1), ([8], 0)])
-    assert batch["input_ids"].tolist() == [[8, 0, 0], [5, 6, 7]]
+def test_padding_is_masked_and_labels_and_types_follow_their_texts():
+    given_rows = rows([3, 1], pairs=True)
+    (batch,) = Collator(9, None)([given_rows[0], given_rows[1]])
+    assert batch["input_ids"].tolist() == [[2, 9, 9], [1, 1, 1]]
     assert batch["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
-    assert batch["labels"].tolist() == [0, 1]
+    assert batch["token_type_ids"].tolist() == [[0, 0, 0], [0, 1, 1]]
+    assert batch["labels"].tolist() == [1, 0]
+    assert "token_type_ids" not in Collator(9, None)([rows([3])[0]])[0]
 
 
 @pytest.mark.parametrize("micro_tokens", [None, 1024, 64])
 def test_micro_batches_hold_every_row_within_the_budget(micro_tokens):
-    given = rows(64)
-    parts = Collator(0, micro_tokens)(given)
-    assert sorted(int(row[0]) for part in parts for row in part["input_ids"]) == [ids[0] for ids, _ in given]
+    drawn = rows(lengths(64))
+    parts = Collator(0, micro_tokens)([drawn[place] for place in range(64)])
+    assert sorted(int(row[0]) for part in parts for row in part["input_ids"]) == list(range(1, 65))
     if micro_tokens is None:
         assert len(parts) == 1
     else:
         assert all(part["input_ids"].numel() <= micro_tokens or len(part["labels"]) == 1 for part in parts)
 
 
+def test_micro_batches_of_a_random_batch_waste_little_on_padding():
+    drawn, collate = rows(lengths()), Collator(0, 1024)
+    loader = batches.training(drawn, collate, RandomBatches(drawn.lengths, rows=32))
+    padded = sum(part["input_ids"].numel() for batch in loader for part in batch)
+    assert padded < 1.3 * sum(drawn.lengths) < 0.7 * max(drawn.lengths) * len(drawn)
+
+
 def test_an_epoch_draws_every_row_once_and_differs_from_the_next():
-    buckets = Buckets([len(ids) for ids, _ in rows()], 32, seed=1)
-    first, second = list(buckets), list(buckets)
-    assert len(first) == len(buckets) == 16
+    sampler = RandomBatches([1] * 500, rows=32, seed=1)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert len(first) == len(sampler) == 16
     for epoch in (first, second):
         assert sorted(row for batch in epoch for row in batch) == list(range(500))
     assert first != second
+    assert list(RandomBatches([1] * 500, rows=32, seed=2)) != first
+    again = RandomBatches([1] * 500, rows=32, seed=1)
+    again.set_epoch(1)
+    assert list(again) == second, "whatever was drawn before"
 
 
-def test_the_seed_decides_the_draw():
-    lengths = [len(ids) for ids, _ in rows()]
-    assert list(Buckets(lengths, 32, 1)) == list(Buckets(lengths, 32, 1))
-    assert list(Buckets(lengths, 32, 1)) != list(Buckets(lengths, 32, 2))
+def test_an_interrupted_epoch_goes_on_where_it_was():
+    sampler = RandomBatches([1] * 100, rows=8)
+    whole = list(sampler)
+    sampler.skip = 5
+    assert list(sampler) == whole[5:]
+    assert list(sampler) == whole, "only once"
 
 
-def test_buckets_waste_little_on_padding():
-    given = rows()
-    padded = sum(
-        part["input_ids"].numel() for batch in batches.training(given, Collator(0, None), 32, 0) for part in batch
-    )
-    real = sum(len(ids) for ids, _ in given)
-    assert padded < 1.35 * real
-    widest = max(len(ids) for ids, _ in given)
-    assert widest * len(given) > 1.8 * real, "the rows were no test of padding"
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=200), st.integers(1, 400), st.integers(0, 5))
+def test_a_budget_of_tokens_is_kept_about_and_no_batch_is_empty(drawn, tokens, epoch):
+    sampler = RandomBatches(drawn, rows=1, tokens=tokens)
+    sampler.set_epoch(epoch)
+    found = list(sampler)
+    assert len(found) == len(sampler)
+    assert all(found)
+    assert sorted(row for batch in found for row in batch) == list(range(len(drawn)))
+    share = sum(drawn) / len(found)
+    assert share <= max(tokens, 2 * max(drawn))
+    assert max(sum(drawn[row] for row in batch) for batch in found) <= share + max(drawn)
 
 
-def test_evaluation_gives_every_row_once():
-    seen = [
-        label for batch in batches.evaluation(rows(), Collator(0, 1024)) for part in batch for label in part["labels"]
-    ]
-    assert len(seen) == 500
+def test_evaluation_gives_every_row_once_and_tells_which():
+    drawn = rows(lengths())
+    loader = batches.evaluation(drawn, Collator(0, 1024))
+    seen = [int(row[0]) - 1 for batch in loader for part in batch for row in part["input_ids"]]
+    assert seen == batches.order(loader)
+    assert sorted(seen) == list(range(500))
+
+
+def test_features_are_stacked():
+    drawn = FeatureRows(torch.arange(12.0).reshape(3, 2, 2), torch.tensor([0, 1, 0]))
+    (batch,) = batches.stacked([drawn[2], drawn[1]])
+    assert batch["features"].tolist() == drawn.features[[2, 1]].tolist()
+    assert batch["labels"].tolist() == [0, 1]
+    assert drawn.lengths == [1, 1, 1]
 
 
 def test_an_accelerator_gets_whole_batches():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import mlflow
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from dlops.ml.callbacks import BestWeights, Story
-from dlops.ml.evaluation import Evaluation, confusion
+from tests.ml.test_evaluation import classified
 
 
 class Module(torch.nn.Linear):
@@ -24,7 +25,7 @@ def trainer(epoch):
 def result(right, loss=0.5):
     actual = [0, 1] * 5
     predicted = [label if row < right else 1 - label for row, label in enumerate(actual)]
-    return Evaluation(("a", "b"), confusion(actual, predicted, 2), loss)
+    return dataclasses.replace(classified(actual, predicted, ("a", "b")), loss=loss)
 
 
 @pytest.mark.parametrize(

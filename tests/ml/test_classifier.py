@@ -1,75 +1,120 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
-import pytorch_lightning as pl
 import torch
 
 from dlops.errors import StepFailed
-from dlops.ml import classifier, strategies
+from dlops.ml import classifier, strategies, targets
 from dlops.ml.batches import Collator
-from dlops.ml.classifier import Classifier, Rates
+from dlops.ml.classifier import Classifier, Optimization
+from tests.ml.test_batches import rows
 
-ROWS = [([2, 5 + number, 3], number % 2) for number in range(8)]
+RATES = Optimization(learning_rate=1e-4, head_learning_rate=1e-3)
 
 
 @pytest.fixture
 def module(loaded):
-    return Classifier(loaded[0], ("negative", "positive"), Rates(backbone=1e-4, head=1e-3))
+    return Classifier(loaded[0], targets.of("classes", ("negative", "positive"), []), RATES)
 
 
-def test_micro_batches_give_the_loss_of_the_whole_batch(module):
-    module.eval()
-    whole = module.training_step(Collator(0, None)(ROWS), 0)
-    parts = Collator(0, 6)(ROWS)
-    assert len(parts) == 4
-    torch.testing.assert_close(module.training_step(parts, 0), whole)
-    assert module.train_loss == pytest.approx(whole.item())
+def attached(module, monkeypatch):
+    """Give the module what Lightning gives it, and a gradient instead of a step."""
+    optimizer = SimpleNamespace(zero_grad=module.zero_grad, step=lambda: None)
+    module._trainer = SimpleNamespace(world_size=1, global_step=0, current_epoch=0, strategy=None)
+    monkeypatch.setattr(module, "optimizers", lambda: optimizer)
+    monkeypatch.setattr(module, "lr_schedulers", lambda: SimpleNamespace(step=lambda: None))
+    monkeypatch.setattr(module, "manual_backward", lambda loss: loss.backward())
+    return module
 
 
-def test_a_loss_that_is_no_number_ends_it(module):
+def drawn(count=8):
+    given = rows([3 + place % 4 for place in range(count)])
+    return [given[place] for place in range(count)]
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(module, monkeypatch):
+    attached(module, monkeypatch).eval()
+    module.training_step(Collator(0, None)(drawn()), 0)
+    whole = {name: parameter.grad.clone() for name, parameter in module.named_parameters()}
+    loss = module.train_loss
+    module.on_train_epoch_end()
+    parts = Collator(0, 8)(drawn())
+    assert len(parts) > 3
+    module.training_step(parts, 0)
+    for name, parameter in module.named_parameters():
+        torch.testing.assert_close(parameter.grad, whole[name])
+    assert module.train_loss == pytest.approx(loss)
+
+
+def test_a_loss_that_is_no_number_ends_it(module, monkeypatch):
+    attached(module, monkeypatch)
     with torch.no_grad():
-        module.model.classifier.weight.fill_(float("nan"))
-    module._trainer = pl.Trainer(logger=False, enable_checkpointing=False, enable_model_summary=False)
+        module.network.last.weight.fill_(float("nan"))
     with pytest.raises(StepFailed, match="loss became nan in epoch 1, batch 3") as caught:
-        module.training_step(Collator(0, None)(ROWS), 2)
+        module.training_step(Collator(0, None)(drawn()), 2)
     assert "learning_rate" in caught.value.hint
+
+
+def test_what_is_drawn_depends_on_seed_and_step_alone(module, monkeypatch):
+    attached(module, monkeypatch).train()
+    found = []
+    for step, disturbed in ((0, 0), (1, 0), (0, 5)):
+        torch.rand(disturbed)
+        module._trainer.global_step = step
+        module.training_step(Collator(0, None)(drawn()), 0)
+        found.append(module.network.last.weight.grad.clone())
+    assert torch.equal(found[0], found[2])
+    assert not torch.equal(found[0], found[1])
 
 
 def test_head_and_backbone_have_rates_of_their_own(module):
     groups = module._groups()
     assert {group["lr"] for group in groups} == {1e-4, 1e-3}
     head = sum(parameter.numel() for group in groups if group["lr"] == 1e-3 for parameter in group["params"])
-    assert head == sum(parameter.numel() for parameter in module.model.bert.pooler.parameters()) + 2 * 32 + 2
+    pooler = module.network.backbone.pooler
+    assert head == sum(parameter.numel() for parameter in pooler.parameters()) + 2 * 32 + 2
     assert all(parameter.ndim == 1 for group in groups if not group["weight_decay"] for parameter in group["params"])
     assert sum(len(group["params"]) for group in groups) == len(list(module.parameters()))
 
 
 def test_what_is_frozen_gets_no_optimizer(module):
-    strategies.freeze(module.model)
+    strategies.Freeze().prepare(module.network)
     assert {group["lr"] for group in module._groups()} == {1e-3}
 
 
 def test_what_is_frozen_has_no_dropout(module):
-    strategies.freeze(module.model)
-    module.train()
-    classifier.hold_frozen_still(module.model)
-    assert not module.model.bert.encoder.training
-    assert module.model.bert.pooler.training
-    assert module.model.dropout.training
+    strategies.Freeze().prepare(module.network)
+    module.on_train_epoch_start()
+    assert not module.network.backbone.encoder.training
+    assert module.network.backbone.pooler.training
+    assert module.network.inner.dropout.training
 
 
-def test_the_rate_warms_up_and_ends_near_zero():
-    rates = [classifier._rate(step, 100) for step in range(100)]
-    assert rates.index(max(rates)) in (9, 10)
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[-1] < 0.02
-    assert all(0 <= rate <= 1 for rate in rates)
-    assert classifier._rate(0, 1) == 1
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_the_rate_warms_up_and_falls_as_it_is_told(schedule):
+    rate = classifier.rates(Optimization(learning_rate=1, head_learning_rate=1, schedule=schedule), 100)
+    found = [rate(step) for step in range(100)]
+    assert found[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
+    assert all(0 <= value <= 1 for value in found)
+    assert found[55] == pytest.approx({"linear": 0.5, "cosine": 0.5, "constant": 1.0}[schedule])
+    assert found[99] == pytest.approx({"linear": 0.0, "cosine": 0.0, "constant": 1.0}[schedule], abs=0.02)
+    assert classifier.rates(RATES, 1)(0) == 1
+    assert classifier.rates(Optimization(learning_rate=1, head_learning_rate=1, warm_up=0), 10)(0) == 1
 
 
-def test_figures_of_a_pass_cover_every_row(module):
-    for batch in (Collator(0, None)(ROWS[:5]), Collator(0, 6)(ROWS[5:])):
-        module.validation_step(batch, 0)
-    module.on_validation_epoch_end()
-    assert module.result.rows == 8
-    assert module.result.confusion.sum(axis=1).tolist() == [4, 4]
+def test_figures_of_a_pass_cover_every_row_in_its_place(module):
+    given = rows([9, 3, 7, 4, 8])
+    from dlops.ml import batches
+
+    loader = batches.evaluation(given, Collator(0, 8))
+    with torch.no_grad():
+        for batch in loader:
+            module.validation_step(batch, 0)
+    module._judge(loader)
+    assert module.result.actual.tolist() == given.labels.tolist()
+    for place in range(5):
+        with torch.no_grad():
+            logits = module.network.eval()(Collator(0, None)([given[place]])[0])
+        assert module.result.probabilities[place].tolist() == pytest.approx(logits[0].softmax(0).tolist(), abs=1e-5)

@@ -101,3 +101,20 @@ def test_a_missing_table_says_what_to_do():
     with pytest.raises(DataError) as caught:
         datasets.open("nothing")
     assert "dlops ingest" in caught.value.hint
+
+
+def test_several_classes_numbers_and_pairs(tmp_path):
+    splits_of = ["train", "train", "val", "test"]
+    common = {"id": list("abcd"), "text": list("abcd"), "split": splits_of}
+    several = pa.array([["x", "y"], [], ["z"], ["x"]], pa.list_(pa.string()))
+    tables.write(str(tmp_path / "several"), {**common, "label": several}, {}, digest="several")
+    found = datasets.open(str(tmp_path / "several"))
+    assert (found.kind, found.labels) == ("multilabel", ("x", "y", "z"))
+    assert dict(zip(found.train.texts, found.train.labels, strict=True)) == {"a": ["x", "y"], "b": []}
+    tables.write(str(tmp_path / "numbers"), {**common, "label": [1.5, 2.0, 3.0, 4.0]}, {}, digest="numbers")
+    found = datasets.open(str(tmp_path / "numbers"))
+    assert (found.kind, found.labels, found.test.labels) == ("number", (), [4.0])
+    tables.write(str(tmp_path / "pairs"), {**common, "text_pair": list("efgh"), "label": list("xyxy")}, {})
+    found = datasets.open(str(tmp_path / "pairs"))
+    assert dict(zip(found.train.texts, found.train.pairs, strict=True)) == {"a": "e", "b": "f"}
+    assert datasets.open(str(tmp_path / "numbers")).train.pairs is None

@@ -1,43 +1,124 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from sklearn import metrics as known
 
-from dlops.ml.evaluation import Evaluation, confusion, metric_name
+from dlops.ml.evaluation import Classification, MultiLabel, Regression, calibration_error, metric_name
 
-ACTUAL = [0, 0, 0, 1, 1, 2, 2, 2, 2, 0]
-PREDICTED = [0, 1, 0, 1, 1, 2, 0, 2, 2, 2]
+ACTUAL = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 0])
+PREDICTED = np.array([0, 1, 0, 1, 1, 2, 0, 2, 2, 2])
 LABELS = ("bad", "so-so", "good")
+
+
+def classified(actual, predicted, labels=LABELS, sure=0.9):
+    probabilities = np.full((len(actual), len(labels)), (1 - sure) / (len(labels) - 1))
+    probabilities[np.arange(len(actual)), predicted] = sure
+    return Classification(labels, np.asarray(actual), probabilities, loss=0.5)
 
 
 @pytest.fixture
 def evaluation():
-    return Evaluation(LABELS, confusion(ACTUAL, PREDICTED, 3), loss=0.5)
+    return classified(ACTUAL, PREDICTED)
 
 
-def test_figures_are_those_of_scikit_learn(evaluation):
+@pytest.fixture
+def several():
+    generator = np.random.default_rng(0)
+    actual, noise = generator.random((50, 3)) < (0.5, 0.2, 0.05), generator.random((50, 3))
+    return MultiLabel(LABELS, actual, np.clip(0.6 * actual + 0.5 * noise, 0, 1), loss=0.3)
+
+
+@pytest.fixture
+def numbers():
+    generator = np.random.default_rng(0)
+    actual = generator.normal(3, 2, 80)
+    return Regression(actual, actual + generator.normal(0.3, 1, 80), loss=0.2)
+
+
+def test_figures_of_classes_are_those_of_scikit_learn(evaluation):
     assert evaluation.confusion.tolist() == known.confusion_matrix(ACTUAL, PREDICTED).tolist()
-    assert evaluation.accuracy == pytest.approx(known.accuracy_score(ACTUAL, PREDICTED))
-    assert evaluation.macro_f1 == pytest.approx(known.f1_score(ACTUAL, PREDICTED, average="macro"))
+    assert evaluation.figures["accuracy"] == pytest.approx(known.accuracy_score(ACTUAL, PREDICTED))
+    assert evaluation.figures["macro_f1"] == pytest.approx(known.f1_score(ACTUAL, PREDICTED, average="macro"))
     precision, recall, f1, rows = known.precision_recall_fscore_support(ACTUAL, PREDICTED)
     for place, found in enumerate(evaluation.classes.values()):
         assert (found.precision, found.recall, found.f1) == pytest.approx((precision[place], recall[place], f1[place]))
         assert found.rows == rows[place]
 
 
+def test_figures_of_several_classes_are_those_of_scikit_learn(several):
+    actual, predicted = several.actual, several.predicted
+    for average in ("micro", "macro"):
+        expected = known.f1_score(actual, predicted, average=average)
+        assert several.figures[f"{average}_f1"] == pytest.approx(expected)
+    assert several.figures["accuracy"] == pytest.approx(known.accuracy_score(actual, predicted))
+    precision = known.precision_score(actual, predicted, average=None, zero_division=0)
+    assert [found.precision for found in several.classes.values()] == pytest.approx(precision.tolist())
+
+
+def test_figures_of_numbers_are_those_of_scikit_learn(numbers):
+    figures = numbers.figures
+    assert figures["r2"] == pytest.approx(known.r2_score(numbers.actual, numbers.predicted))
+    assert figures["rmse"] == pytest.approx(known.root_mean_squared_error(numbers.actual, numbers.predicted))
+    assert figures["mae"] == pytest.approx(known.mean_absolute_error(numbers.actual, numbers.predicted))
+    assert figures["pearson"] == pytest.approx(np.corrcoef(numbers.actual, numbers.predicted)[0, 1])
+    assert numbers.classes == {}
+
+
 def test_a_class_that_never_occurs_is_no_division_by_zero():
-    found = Evaluation(("a", "b", "never"), confusion([0, 1], [0, 0], 3), loss=0.0)
+    found = classified([0, 1], [0, 0], ("a", "b", "never"))
     assert found.classes["never"].f1 == 0
-    assert found.macro_f1 == pytest.approx(known.f1_score([0, 1], [0, 0], average="macro", zero_division=0))
+    expected = known.f1_score([0, 1], [0, 0], average="macro", zero_division=0)
+    assert found.figures["macro_f1"] == pytest.approx(expected)
 
 
-def test_the_standard_error_is_that_of_a_share():
-    found = Evaluation(("a", "b"), confusion([0] * 750, [0] * 600 + [1] * 150, 2), loss=0.0)
-    assert found.standard_error == pytest.approx(0.0146, abs=1e-4)
+def test_a_mean_that_is_always_given_correlates_with_nothing():
+    found = Regression(np.array([1.0, 2.0, 3.0]), np.full(3, 2.0), loss=1.0).figures
+    assert (found["r2"], found["pearson"]) == pytest.approx((0, 0))
+
+
+def test_resampled_figures_are_those_of_the_rows_drawn(evaluation, several, numbers):
+    rows = np.array([0, 0, 3, 5, 6, 6, 6, 7, 8, 9])
+    draws = np.bincount(rows, minlength=10)[None]
+    drawn = classified(ACTUAL[rows], PREDICTED[rows]).figures
+    assert {name: values[0] for name, values in evaluation.resampled(draws).items()} == pytest.approx(
+        {name: drawn[name] for name in ("accuracy", "macro_f1")}
+    )
+    draws = np.bincount(rows, minlength=50)[None]
+    drawn = MultiLabel(LABELS, several.actual[rows], several.probabilities[rows], 0.0).figures
+    for name, values in several.resampled(draws).items():
+        assert values[0] == pytest.approx(drawn[name])
+    draws = np.bincount(rows, minlength=80)[None]
+    drawn = Regression(numbers.actual[rows], numbers.predicted[rows], 0.0).figures
+    for name, values in numbers.resampled(draws).items():
+        assert values[0] == pytest.approx(drawn[name])
+
+
+def test_the_interval_of_an_accuracy_is_that_of_a_share():
+    right = np.arange(750) < 600
+    low, high = classified(np.zeros(750, int), np.where(right, 0, 1)).intervals()["accuracy"]
+    assert (high - low) / 2 == pytest.approx(1.96 * (0.8 * 0.2 / 750) ** 0.5, rel=0.1)
+    assert low < 0.8 < high
+
+
+def test_models_are_compared_on_the_same_rows():
+    """Alone, each interval is ten points wide; that of the difference knows that they err on the same rows."""
+    actual = np.zeros(400, int)
+    poor, better = np.where(np.arange(400) < 100, 1, 0), np.where(np.arange(400) < 90, 1, 0)
+    low, high = classified(actual, better).difference(classified(actual, poor))
+    assert 0 < low < 0.025 < high < 0.045
+    assert classified(actual, poor).difference(classified(actual, poor)) == (0, 0)
+
+
+def test_confidence_that_is_right_has_no_calibration_error():
+    generator = np.random.default_rng(0)
+    confidence = generator.uniform(0.5, 1, 200_000)
+    assert calibration_error(confidence, generator.random(200_000) < confidence) < 0.01
+    assert calibration_error(np.full(100, 0.9), np.arange(100) < 60) == pytest.approx(0.3)
 
 
 def test_names_of_metrics(evaluation):
     names = set(evaluation.metrics("test", per_class=True))
     assert {"test_loss", "test_accuracy", "test_macro_f1", "test_precision_bad", "test_recall_so-so"} <= names
-    assert set(evaluation.metrics("val")) == {"val_loss", "val_accuracy", "val_macro_f1"}
+    assert set(evaluation.metrics("val")) == {"val_loss", "val_accuracy", "val_macro_f1", "val_calibration_error"}
     assert metric_name("très bien? 5*") == "très bien_ 5_"

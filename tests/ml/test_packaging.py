@@ -9,9 +9,10 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+import torch
 import yaml
 
-from dlops.ml import packaging
+from dlops.ml import backbones, packaging, targets, training
 from dlops.ml.datasets import Dataset, Split
 
 TEXTS = ["a good film", "the plot was awful and dull", "good", ""]
@@ -31,20 +32,32 @@ print(json.dumps(answers.to_dict("records")))
 """
 
 
-@pytest.fixture
-def dataset():
-    split = Split(["good", "bad"], ["positive", "negative"])
+TRUTHS = {
+    "classes": ["positive", "negative"],
+    "multilabel": [["negative", "positive"], []],
+    "number": [12.5, 10.0],
+}
+
+
+def of_kind(kind, *, pairs=False):
+    split = Split(["good", "bad"], TRUTHS[kind], ["film", "plot"] if pairs else None)
     return Dataset(
         uri="/tables/reviews",
         version=3,
         digest="d" * 32,
         source="reviews.csv",
         synthetic=False,
-        labels=("negative", "positive"),
+        labels=() if kind == "number" else ("negative", "positive"),
         train=split,
         val=split,
         test=split,
+        kind=kind,
     )
+
+
+@pytest.fixture
+def dataset():
+    return of_kind("classes")
 
 
 @pytest.fixture
@@ -60,7 +73,9 @@ def folder(logged):
 def test_it_is_a_logged_model_of_the_run(run, logged):
     assert logged.startswith("models:/m-")
     assert mlflow.get_logged_model(logged.removeprefix("models:/")).source_run_id == run.info.run_id
-    assert mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model").metadata.signature == packaging.signature()
+    assert mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model").metadata.signature == packaging.signature(
+        of_kind("classes")
+    )
 
 
 def test_stock_mlflow_loads_it_where_dlops_is_not_installed(run, logged, loaded, tmp_path):
@@ -71,8 +86,8 @@ def test_stock_mlflow_loads_it_where_dlops_is_not_installed(run, logged, loaded,
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr, "whoever loads the model is told nothing they cannot help"
     answers = json.loads(done.stdout)
-    model, tokenizer = loaded
-    model.eval()
+    network, tokenizer = loaded
+    model = network.inner.eval()
     for text, answer in zip(TEXTS, answers, strict=True):
         logits = model(**tokenizer(text, return_tensors="pt", truncation=True)).logits
         expected = dict(zip(("negative", "positive"), logits.softmax(1)[0].tolist(), strict=True))
@@ -104,6 +119,50 @@ def test_where_it_comes_from_stays_with_it(folder):
         "dataset_digest": "d" * 32,
         "synthetic": False,
     }
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("head", ["standard", "mean", "all_layers"])
+@pytest.mark.parametrize("kind", list(TRUTHS))
+def test_every_kind_and_head_gives_the_answers_it_was_tested_with(run, tiny_model, kind, head, pairs):
+    training.seed(0)
+    given = of_kind(kind, pairs=pairs)
+    target = targets.of(kind, given.labels, given.train.labels)
+    network, tokenizer = backbones.load(backbones.locate(str(tiny_model)), target, head=head)
+    if kind == "number":
+        target.in_its_own_units(network.last)
+    uri = packaging.log(network, tokenizer, given, max_length=16, backbone="tiny")
+    seconds = ["dull", "good film", "", "the plot"]
+    frame = pd.DataFrame({"text": TEXTS} | ({"text_pair": seconds} if pairs else {}))
+    answers = mlflow.pyfunc.load_model(uri).predict(frame)
+    for place, text in enumerate(TEXTS):
+        inputs = tokenizer([text], [seconds[place]] if pairs else None, return_tensors="pt", truncation=True)
+        with torch.no_grad():
+            logits = network.eval()({**inputs, "labels": None})[0]
+        answer = answers.iloc[place]
+        match kind:
+            case "classes":
+                scores = logits.softmax(0).tolist()
+                assert answer["label"] == given.labels[int(logits.argmax())]
+                assert answer["score"] == pytest.approx(max(scores), abs=1e-5)
+            case "multilabel":
+                scores = logits.sigmoid().tolist()
+                assert answer["label"] == [name for name, one in zip(given.labels, scores, strict=True) if one >= 0.5]
+            case _:
+                scores = logits.tolist()
+                assert answer["label"] == answer["score"] == pytest.approx(scores[0], abs=1e-4)
+                assert 5 < scores[0] < 20, "in its own units"
+        assert list(answer["scores"].values()) == pytest.approx(scores, abs=1e-4 if kind == "number" else 1e-5)
+
+
+def test_a_standard_head_is_a_pipeline_of_stock_mlflow(logged, loaded):
+    network, tokenizer = loaded
+    pipeline = mlflow.transformers.load_model(logged)
+    with torch.no_grad():
+        expected = network.inner.eval()(**tokenizer("a good film", return_tensors="pt")).logits[0].softmax(0)
+    answer = pipeline("a good film")[0]
+    assert answer["label"] == ("negative", "positive")[int(expected.argmax())]
+    assert answer["score"] == pytest.approx(expected.max().item(), abs=1e-5)
 
 
 def test_transformers_reads_the_folder_inside(folder, loaded):

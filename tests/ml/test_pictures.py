@@ -7,7 +7,7 @@ import pytest
 
 from dlops.ml import pictures
 from dlops.ml.callbacks import Epoch
-from dlops.ml.evaluation import Evaluation
+from tests.ml.test_evaluation import classified, numbers, several  # noqa: F401 (fixtures)
 
 
 def texts(figure):
@@ -26,7 +26,7 @@ def test_curves_have_names_on_their_axes(count):
     metrics = {"train_loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.7, "val_macro_f1": 0.7}
     figure = pictures.curves([Epoch(number, 1.0, metrics) for number in range(1, count + 1)], 1, "title")
     assert [axes.get_xlabel() for axes in figure.axes] == ["epoch", "epoch"]
-    assert figure.axes[0].get_ylabel() == "loss (cross-entropy)"
+    assert figure.axes[0].get_ylabel() == "loss"
     assert len(figure.axes[0].lines) == 3
     assert drawn(figure)
 
@@ -38,18 +38,27 @@ def test_curves_without_val_rows():
 @pytest.mark.parametrize("count", [2, 5, 30])
 def test_a_confusion_matrix_of_any_size(count):
     labels = tuple(f"a label with a long name {number}" for number in range(count))
-    matrix = np.eye(count, dtype=np.int64) * 8 + 1
-    figure = pictures.confusion(Evaluation(labels, matrix, 0.1), "title")
+    actual = np.arange(count * 9) % count
+    figure = pictures.predictions(classified(actual, np.where(actual % 3, actual, 0), labels), "title")
     assert figure.axes[0].get_xlabel() == "predicted"
     assert len(figure.axes[0].get_xticklabels()) == count
     assert drawn(figure)
 
 
 def test_a_class_without_rows_is_no_division_by_zero():
-    assert drawn(pictures.confusion(Evaluation(("a", "b"), np.array([[3, 1], [0, 0]]), 0.1), "title"))
+    assert drawn(pictures.confusion(classified([0, 0, 0], [0, 0, 1], ("a", "b")), "title"))
 
 
 def test_bars_carry_their_figures():
-    figure = pictures.baselines({"bag of words": 0.6, "this model": 0.912}, 0.01, "title")
-    assert texts(figure) == ["0.600", "0.912"]
+    figure = pictures.baselines(
+        {"bag of words": 0.6, "mean": -0.1, "this model": 0.912}, (0.9, 1.2), "accuracy", "title"
+    )
+    assert texts(figure) == ["0.600", "-0.100", "0.912"]
     assert drawn(figure)
+
+
+def test_several_classes_and_numbers(several, numbers):  # noqa: F811 (fixtures)
+    assert len(pictures.predictions(several, "title").axes[0].patches) == 3
+    assert pictures.predictions(numbers, "title").axes[0].get_ylabel() == "predicted"
+    assert drawn(pictures.predictions(several, "title"))
+    assert drawn(pictures.predictions(numbers, "title"))

@@ -8,53 +8,64 @@ import pytest
 from dlops.ml import report
 from dlops.ml.callbacks import Epoch
 from dlops.ml.datasets import Dataset, Split
-from dlops.ml.evaluation import Evaluation
+from dlops.ml.evaluation import Regression
 from dlops.ml.settings import Finetune
 from dlops.ml.training import Trained
+from tests.ml.test_evaluation import classified
 
 
 def evaluated(right, rows=400):
-    return Evaluation(("a", "b"), np.array([[right, 0], [rows - right, 0]]), 0.4)
+    return classified([0] * rows, [0] * right + [1] * (rows - right), ("a", "b"))
 
 
 @pytest.mark.parametrize(
     ("right", "rival", "said"),
     [
-        (380, 0.60, "beats the bag of words (0.600)"),
-        (244, 0.60, "is, within two standard errors, level with the bag of words"),
-        (236, 0.60, "is, within two standard errors, level with the bag of words"),
-        (200, 0.87, "falls behind the bag of words (0.870)"),
+        (380, 240, "beats the bag of words (0.600)"),
+        (242, 240, "is not told apart from the bag of words (0.600)"),
+        (238, 240, "is not told apart from the bag of words"),
+        (200, 348, "falls behind the bag of words (0.870)"),
     ],
 )
 def test_the_verdict_is_honest(right, rival, said):
-    found = report.verdict(evaluated(right), {"bag_of_words": rival}, synthetic=False)
+    found = report.verdict(evaluated(right), {"bag_of_words": evaluated(rival)}, synthetic=False)
     assert said in found
-    assert "on 400 rows (standard error 0.0" in found
+    assert f"Test accuracy {right / 400:.3f} on 400 rows (95 % interval 0." in found
     assert "synthetic" not in found
 
 
 def test_synthetic_data_is_called_so():
-    assert "The data is synthetic" in report.verdict(evaluated(390), {"majority": 0.5}, synthetic=True)
+    assert "The data is synthetic" in report.verdict(evaluated(390), {"majority": evaluated(200)}, synthetic=True)
+
+
+def test_a_number_has_its_own_headline():
+    actual = np.arange(50.0)
+    test, mean = Regression(actual, actual + 1, 0.1), Regression(actual, np.full(50, 24.5), 1.0)
+    assert "Test R² 0.995 on 50 rows" in report.verdict(test, {"mean": mean}, synthetic=False)
+
+
+def described(test, rivals, kind="classes"):
+    split = Split(["x"] * 4, ["a", "b"] * 2)
+    dataset = Dataset("/tables/sample", 2, "d" * 32, "synthetic reviews", True, ("a", "b"), split, split, split, kind)
+    return report.summary(Finetune(), dataset, Trained([Epoch(1, 2.0)], best_epoch=1, seconds=2.0, test=test), rivals)
 
 
 def test_the_summary_is_json_and_reads_well():
-    split = Split(["x"] * 4, ["a", "b"] * 2)
-    dataset = Dataset(
-        uri="/tables/sample",
-        version=2,
-        digest="d" * 32,
-        source="synthetic reviews",
-        synthetic=True,
-        labels=("a", "b"),
-        train=split,
-        val=split,
-        test=split,
-    )
-    trained = Trained([Epoch(1, 2.0)], best_epoch=1, seconds=2.0, test=evaluated(380))
-    found = report.summary(Finetune(), dataset, trained, {"majority": 0.5, "bag_of_words": 0.6})
+    found = described(evaluated(380), {"majority": evaluated(200), "bag_of_words": evaluated(240)})
     assert json.loads(json.dumps(found)) == found
     assert found["dataset"]["digest"] == "d" * 32
+    assert found["test"]["confusion"] == [[380, 20], [0, 0]]
     text = report.markdown(found)
     assert "**synthetic**" in text
     assert "| bag of words | 0.600 |" in text
     assert "| this model | 0.950 |" in text
+    assert "| accuracy | 0.950 | 0.9" in text
+    assert "| a | 1.000 | 0.950 | 0.974 | 400 |" in text
+
+
+def test_a_summary_of_numbers():
+    actual = np.arange(50.0)
+    found = described(Regression(actual, actual + 1, 0.1), {"mean": Regression(actual, actual * 0, 9.0)}, "number")
+    assert json.loads(json.dumps(found)) == found
+    assert "| this model | 0.995 |" in report.markdown(found)
+    assert "precision" not in report.markdown(found)

@@ -2,75 +2,76 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import (
-    DistilBertConfig,
-    DistilBertForSequenceClassification,
-    XLNetConfig,
-    XLNetForSequenceClassification,
-)
 
-from dlops.ml import strategies
-from dlops.ml.batches import Collator
-from dlops.ml.hardware import Arithmetic
-from dlops.ml.strategies import Rows
-
-CPU = Arithmetic("cpu", bf16=False)
+from dlops.ml import backbones, strategies, targets
+from dlops.ml.networks import trainable
 
 
-def rows(count=11):
-    examples = [([2, *range(5, 6 + number % 9), 3], number % 2) for number in range(count)]
-    return Rows(examples, examples[:3], examples[3:7], Collator(0, 32))
+@pytest.fixture(params=["standard", "all_layers"])
+def network(request, tiny_model):
+    torch.manual_seed(0)
+    target = targets.of("classes", ("a", "b"), ["a", "b"])
+    return backbones.load(backbones.locate(str(tiny_model)), target, head=request.param)[0]
 
 
-def trainable(model):
-    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+def trained(network):
+    """Whether the head, the lower and the upper layer, and the embeddings are trained."""
+    names = {name for name, _ in trainable(network)}
+    assert all(name in names for name, _ in network.named_parameters() if network.is_head(name))
+    parts = ("layer.0.", "layer.1.", "embeddings.")
+    return tuple(any(part in name for name in names) for part in parts)
 
 
-def test_freeze_leaves_the_head(loaded):
-    model, _ = loaded
-    strategies.freeze(model)
-    assert trainable(model) == {
-        "bert.pooler.dense.weight",
-        "bert.pooler.dense.bias",
-        "classifier.weight",
-        "classifier.bias",
-    }
+def test_everything_unless_told_otherwise(network):
+    strategy = strategies.Strategy()
+    strategy.prepare(network)
+    strategy.stage(network, 0)
+    assert trained(network) == (True, True, True)
 
 
-def distilbert():
-    return DistilBertForSequenceClassification(
-        DistilBertConfig(dim=16, n_layers=1, n_heads=2, hidden_dim=32, vocab_size=30)
-    )
+def test_freeze_leaves_the_head(network):
+    strategies.Freeze().prepare(network)
+    assert trained(network) == (False, False, False)
 
 
-@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
-def test_features_give_the_answers_that_tokens_give(run, loaded, architecture, capsys):
-    model = loaded[0] if architecture == "bert" else distilbert()
-    strategies.freeze(model)
-    given = rows()
-    model.eval()
+def test_freeze_unfreeze_trains_everything_from_its_epoch_on(network):
+    strategy = strategies.FreezeUnfreeze(2)
+    strategy.prepare(network)
+    assert trained(network) == (True, True, True), "the optimizer knows all of it"
+    seen = []
+    for epoch in range(4):
+        strategy.stage(network, epoch)
+        seen.append(trained(network))
+    assert seen == [(False, False, False)] * 2 + [(True, True, True)] * 2
+
+
+def test_milestones_train_the_upper_layers_first(network):
+    strategy = strategies.UnfreezeMilestones(1, 2, layers=1)
+    seen = []
+    for epoch in range(3):
+        strategy.stage(network, epoch)
+        seen.append(trained(network))
+    assert seen == [(False, False, False), (False, True, False), (True, True, True)]
+
+
+def test_lora_changes_little_and_is_merged(network):
+    ids = torch.tensor([[2, 5, 6, 3]])
+    part = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.tensor([0])}
+    names = [name for name, _ in network.named_parameters()]
+    before = network.eval()(part).detach()
+    strategy = strategies.Lora(rank=2, alpha=4, dropout=0.0)
+    strategy.prepare(network)
+    added = {name for name, _ in trainable(network) if not network.is_head(name)}
+    assert added
+    assert all("lora_" in name for name in added)
+    assert sum(parameter.numel() for name, parameter in trainable(network) if "lora_" in name) < 3000
+    torch.testing.assert_close(network(part), before, msg="an untrained change changes nothing")
     with torch.no_grad():
-        expected = torch.cat([model(**tokens(row)).logits for row in given.train])
-        with strategies.features(model, given, CPU) as found:
-            (batch,) = found.collate(found.train)
-            quick = model(inputs_embeds=batch["inputs_embeds"]).logits
-            assert (len(found.train), len(found.val), len(found.test)) == (11, 3, 4)
-    torch.testing.assert_close(quick, expected, atol=1e-4, rtol=0)
-    assert batch["labels"].tolist() == [label for _, label in given.train]
-    torch.testing.assert_close(model(**tokens(given.train[0])).logits, expected[:1], atol=1e-4, rtol=0)
-    assert "have read 18 rows, once" in capsys.readouterr().out
-
-
-def test_a_head_that_reads_another_token_keeps_reading_tokens(run, capsys):
-    sizes = {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 32, "vocab_size": 30}
-    model = XLNetForSequenceClassification(XLNetConfig(**sizes))
-    strategies.freeze(model)
-    given = rows()
-    with strategies.features(model, given, CPU) as found:
-        assert found is given
-    assert "nothing is computed ahead" in capsys.readouterr().out
-
-
-def tokens(row):
-    ids = torch.tensor([row[0]])
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        for name, parameter in trainable(network):
+            if "lora_B" in name:
+                parameter.normal_()
+    changed = network(part).detach()
+    assert not torch.allclose(changed, before)
+    strategy.finish(network)
+    torch.testing.assert_close(network(part), changed, atol=1e-5, rtol=0)
+    assert [name for name, _ in network.named_parameters()] == names, "merged: the architecture is what it was"

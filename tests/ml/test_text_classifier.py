@@ -13,7 +13,7 @@ def test_it_stands_alone():
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     foreign = {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names)
-    assert foreign == {"mlflow", "pandas", "torch", "transformers"}
+    assert foreign == {"mlflow", "pandas", "safetensors", "torch", "transformers"}
 
 
 def test_long_and_short_texts_keep_their_places(loaded, tmp_path, monkeypatch):
@@ -22,8 +22,8 @@ def test_long_and_short_texts_keep_their_places(loaded, tmp_path, monkeypatch):
 
     import pandas as pd
 
-    model, tokenizer = loaded
-    model.save_pretrained(tmp_path)
+    network, tokenizer = loaded
+    network.save(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     spec = importlib.util.spec_from_file_location("travelled", packaging._CODE)
     module = importlib.util.module_from_spec(spec)

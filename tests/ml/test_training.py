@@ -6,40 +6,49 @@ import pytest
 import torch
 
 from dlops.errors import StepFailed
-from dlops.ml import backbones, batches, training
-from dlops.ml.classifier import Classifier, Rates
+from dlops.ml import backbones, batches, strategies, targets, tokens, training
+from dlops.ml.batches import RandomBatches, TokenRows
+from dlops.ml.classifier import Classifier, Optimization
 from dlops.ml.hardware import Arithmetic
+from dlops.ml.strategies import Strategy
 from tests.ml.conftest import simple_rows
 
 LABELS = ("negative", "positive")
+TARGET = targets.of("classes", LABELS, [])
 CPU = Arithmetic("cpu", bf16=False)
 
 
+def rows(tokenizer, count, seed):
+    texts, labels = simple_rows(count, seed)
+    return TokenRows(tokens.encode(tokenizer, texts, None, 64), TARGET.encode(labels))
+
+
 def loaders(tokenizer, *, val=True):
-    collator = batches.Collator(0, 1024)
-
-    def rows(count, seed):
-        texts, labels = simple_rows(count, seed)
-        return batches.examples(tokenizer, texts, [LABELS.index(label) for label in labels], 64)
-
+    collator, train = batches.Collator(0, 1024), rows(tokenizer, 160, 0)
     return training.Loaders(
-        train=batches.training(rows(160, 0), collator, 16, seed=0),
-        val=batches.evaluation(rows(40, 1), collator) if val else None,
-        test=batches.evaluation(rows(40, 2), collator),
+        train=batches.training(train, collator, RandomBatches(train.lengths, rows=16)),
+        val=batches.evaluation(rows(tokenizer, 40, 1), collator) if val else None,
+        test=batches.evaluation(rows(tokenizer, 40, 2), collator),
     )
 
 
-def trained(tiny_model, *, epochs=3, val=True, seed=0, arithmetic=CPU):
+def optimization(rate=3e-3):
+    return Optimization(learning_rate=rate, head_learning_rate=rate)
+
+
+def trained(tiny_model, *, epochs=3, val=True, seed=0, arithmetic=CPU, strategy=None, patience=0, rate=3e-3):
     training.seed(seed)
-    model, tokenizer = backbones.load(backbones.locate(str(tiny_model)), LABELS)
-    module = Classifier(model, LABELS, Rates(backbone=3e-3, head=3e-3))
-    return module, training.train(module, loaders(tokenizer, val=val), epochs=epochs, arithmetic=arithmetic)
+    network, tokenizer = backbones.load(backbones.locate(str(tiny_model)), TARGET)
+    module = Classifier(network, TARGET, optimization(rate), seed=seed)
+    given = loaders(tokenizer, val=val)
+    more = {"epochs": epochs, "arithmetic": arithmetic, "patience": patience}
+    return module, training.train(module, strategy or Strategy(), given, **more)
 
 
 def test_it_learns(run, tiny_model, capfd):
     module, found = trained(tiny_model, epochs=12)
     assert found.test.rows == 40
-    assert found.test.accuracy > 0.85
+    assert found.test.figures["accuracy"] > 0.85
     assert [epoch.number for epoch in found.epochs] == [*range(1, 13)]
     assert found.epochs[-1].metrics["train_loss"] < found.epochs[0].metrics["train_loss"]
     assert module.result is found.test
@@ -66,33 +75,58 @@ def test_bf16_trains_too(run, tiny_model):
     assert found.test.rows == 40
 
 
+def test_it_ends_when_no_epoch_is_better(run, tiny_model, capsys):
+    _, found = trained(tiny_model, epochs=40, patience=2, rate=1e-9)
+    assert len(found.epochs) == found.best_epoch + 2 < 40
+    assert "the training ends" in capsys.readouterr().out
+
+
+def test_stages_train_what_they_name(run, tiny_model):
+    module, _ = trained(tiny_model, epochs=1, strategy=strategies.FreezeUnfreeze(1))
+    fresh, _ = backbones.load(backbones.locate(str(tiny_model)), TARGET)
+    before, after = fresh.state_dict(), module.network.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all(fresh.is_head(name) for name in moved), "the backbone's turn comes in the second epoch"
+    module, _ = trained(tiny_model, epochs=2, val=False, strategy=strategies.FreezeUnfreeze(1))
+    after = module.network.state_dict()
+    assert not torch.equal(
+        before["inner.bert.encoder.layer.0.output.dense.weight"],
+        after["inner.bert.encoder.layer.0.output.dense.weight"],
+    )
+
+
 def test_dropout_is_on_in_training_and_off_in_evaluation(run, loaded):
     """transformers gives models in evaluation mode, and Lightning keeps the mode it finds."""
-    model, tokenizer = loaded
+    network, tokenizer = loaded
     modes = []
-    model.dropout.register_forward_hook(lambda module, inputs, output: modes.append(module.training))
-    module = Classifier(model, LABELS, Rates(1e-3, 1e-3))
-    training.train(module, loaders(tokenizer), epochs=2, arithmetic=CPU)
+    network.inner.dropout.register_forward_hook(lambda module, inputs, output: modes.append(module.training))
+    module = Classifier(network, TARGET, optimization())
+    training.train(module, Strategy(), loaders(tokenizer), epochs=2, arithmetic=CPU)
     order = [mode for mode, _ in itertools.groupby(modes)]
     assert order == [True, False, True, False], "training, validation, training, validation and test"
 
 
 def test_a_loss_that_is_no_number_comes_through_lightning_as_it_is(run, loaded):
-    model, tokenizer = loaded
+    network, tokenizer = loaded
     with torch.no_grad():
-        model.classifier.bias.fill_(float("inf"))
-    module = Classifier(model, LABELS, Rates(1e-3, 1e-3))
+        network.last.bias.fill_(float("inf"))
+    module = Classifier(network, TARGET, optimization())
     with pytest.raises(StepFailed, match="loss became"):
-        training.train(module, loaders(tokenizer), epochs=1, arithmetic=CPU)
+        training.train(module, Strategy(), loaders(tokenizer), epochs=1, arithmetic=CPU)
 
 
 @pytest.mark.parametrize("count", [1, 17])
 def test_a_last_batch_of_any_size(run, loaded, count):
-    model, tokenizer = loaded
-    rows = batches.examples(tokenizer, ["good film"] * count, [1] * count, 64)
+    network, tokenizer = loaded
+    given_rows = TokenRows(
+        tokens.encode(tokenizer, ["good film"] * count, None, 64), torch.ones(count, dtype=torch.long)
+    )
     collator = batches.Collator(0, 1024)
     given = training.Loaders(
-        train=batches.training(rows, collator, 16, 0), val=None, test=batches.evaluation(rows, collator)
+        train=batches.training(given_rows, collator, RandomBatches(given_rows.lengths, rows=16)),
+        val=None,
+        test=batches.evaluation(given_rows, collator),
     )
-    module = Classifier(model, LABELS, Rates(1e-3, 1e-3))
-    assert training.train(module, given, epochs=1, arithmetic=CPU).test.rows == count
+    module = Classifier(network, TARGET, optimization())
+    assert training.train(module, Strategy(), given, epochs=1, arithmetic=CPU).test.rows == count

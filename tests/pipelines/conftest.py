@@ -12,18 +12,11 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.ml.conftest import LIBRARY_WARNINGS, run, tiny_model
+from tests.ml.conftest import run, tiny_model
 
 __all__ = ["run", "tiny_model"]
 
 ROOT = Path(__file__).parents[2]
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            for warning in LIBRARY_WARNINGS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @dataclass

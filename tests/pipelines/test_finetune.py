@@ -7,6 +7,7 @@ import sys
 
 import mlflow
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from dlops.config import locations
@@ -36,7 +37,7 @@ def settings(tiny_model, *more):
     return ["dataset=easy", f"model={tiny_model}", "batch_size=16", *more]
 
 
-@pytest.mark.parametrize("strategy", ["freeze", "no_freeze"])
+@pytest.mark.parametrize("strategy", ["freeze", "no_freeze", "freeze_unfreeze", "unfreeze_milestones", "lora"])
 def test_every_strategy_ends_with_a_model_that_is_measured_and_usable(steps, easy, tiny_model, tmp_path, strategy):
     progress = tmp_path / "progress.json"
     run, done = steps.run(
@@ -46,7 +47,7 @@ def test_every_strategy_ends_with_a_model_that_is_measured_and_usable(steps, eas
     )
     metrics, client = run.data.metrics, steps.client
     assert set(metrics) >= BASELINES | {
-        *("train_loss", "val_loss", "val_accuracy", "val_macro_f1"),
+        *("train_loss", "val_loss", "val_accuracy", "val_macro_f1", "test_accuracy_low", "test_macro_f1_high"),
         *("test_loss", "test_accuracy", "test_macro_f1", "test_f1_negative", "test_recall_positive"),
     }
     assert metrics["baseline_bag_of_words_test_accuracy"] > 0.95
@@ -76,6 +77,73 @@ def test_every_strategy_ends_with_a_model_that_is_measured_and_usable(steps, eas
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr, done.stderr
     assert "\r" not in done.stdout + done.stderr, "no moving bar"
+
+
+def labelled(kind, pairs):
+    """Rows of one kind of label, each told by one word of the text, or of the second text."""
+    texts, labels = simple_rows(120)
+    kept = dict(zip(texts, labels, strict=True))
+    texts = [f"{text} {number}" for number, text in enumerate(kept)]
+    rows = {"id": [splits.identity(text) for text in texts], "text": texts}
+    if pairs:
+        rows |= {"text": [f"film {number}" for number in range(len(texts))], "text_pair": texts}
+    good = [label == "positive" for label in kept.values()]
+    rows["split"] = [("train", "train", "train", "val", "test")[place % 5] for place in range(len(texts))]
+    if kind == "multilabel":
+        rows["label"] = pa.array([["good"] if right else ["bad", "dull"] for right in good], pa.list_(pa.string()))
+    else:
+        rows["label"] = [40.0 if right else 20.0 for right in good] if kind == "number" else list(kept.values())
+    return rows
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "strategy", "head"),
+    [
+        ("classes", "lora", "mean"),
+        ("classes", "freeze", "standard"),
+        ("multilabel", "freeze", "all_layers"),
+        ("multilabel", "no_freeze", "standard"),
+        ("number", "no_freeze", "mean"),
+        ("number", "freeze_unfreeze", "standard"),
+        ("number", "freeze", "all_layers"),
+    ],
+)
+def test_every_kind_of_target_is_trained_and_answers_as_it_was_tested(steps, tiny_model, kind, strategy, head, pairs):
+    """Each strategy, kind and head is among them; `test_packaging.py` has every kind with every head."""
+    table = tables.write(str(steps.folder / "table"), labelled(kind, pairs), {}, digest="d")
+    chosen = [f"dataset={table.reference}", f"strategy={strategy}", f"head={head}", "epochs=2", f"model={tiny_model}"]
+    run, done = steps.run("finetune", *chosen, "learning_rate=3e-3", "head_learning_rate=1e-2")
+    headline = {"classes": "accuracy", "multilabel": "micro_f1", "number": "r2"}[kind]
+    metrics = run.data.metrics
+    assert metrics[f"test_{headline}_low"] <= metrics[f"test_{headline}"] <= metrics[f"test_{headline}_high"]
+    assert f"baseline_bag_of_words_test_{headline}" in metrics
+    assert "beats" in done.stdout or "told apart" in done.stdout or "falls behind" in done.stdout
+    mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+    test = datasets.open(table.reference).test
+    frame = pd.DataFrame({"text": test.texts} | ({"text_pair": test.pairs} if pairs else {}))
+    answers = mlflow.pyfunc.load_model(run.data.tags["dlops.output.model"]).predict(frame)
+    match kind:
+        case "classes":
+            right = [answer == label for answer, label in zip(answers["label"], test.labels, strict=True)]
+            assert sum(right) / len(right) == pytest.approx(metrics["test_accuracy"])
+        case "multilabel":
+            right = [
+                sorted(answer) == sorted(label) for answer, label in zip(answers["label"], test.labels, strict=True)
+            ]
+            assert sum(right) / len(right) == pytest.approx(metrics["test_accuracy"])
+        case _:
+            errors = [abs(answer - label) for answer, label in zip(answers["label"], test.labels, strict=True)]
+            assert sum(errors) / len(errors) == pytest.approx(metrics["test_mae"], rel=1e-4)
+
+
+def test_a_second_freeze_reads_what_the_first_computed(steps, easy, tiny_model):
+    chosen = settings(tiny_model, "strategy=freeze")
+    first, _ = steps.run("finetune", *chosen)
+    again, done = steps.run("finetune", *chosen, "head_learning_rate=1e-2", "epochs=3")
+    assert first.data.metrics["feature_rows"] > 200
+    assert again.data.metrics["feature_rows"] == 0
+    assert "what they gave was kept" in done.stdout
 
 
 def test_what_is_missing_is_told_with_what_to_do(steps):

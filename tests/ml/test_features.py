@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dlops.ml import backbones, batches, features, targets
+from dlops.ml.batches import Collator
+from dlops.ml.features import Rows
+from dlops.ml.hardware import Arithmetic
+from tests.ml.test_batches import rows
+
+CPU = Arithmetic("cpu", bf16=False)
+LENGTHS = [9, 3, 5, 8, 4, 4, 6, 3, 7, 5, 11]
+
+
+@pytest.fixture(params=["standard", "all_layers"])
+def network(request, tiny_model):
+    torch.manual_seed(0)
+    target = targets.of("classes", ("a", "b"), ["a", "b"])
+    return backbones.load(backbones.locate(str(tiny_model)), target, head=request.param)[0]
+
+
+@pytest.fixture
+def splits():
+    return Rows(rows(LENGTHS), rows(LENGTHS[:3]), rows(LENGTHS[3:7]), Collator(0, 32))
+
+
+def test_every_row_has_its_own_features(run, network, splits):
+    found = features.of(network, splits, CPU)
+    assert (len(found.train), len(found.val), len(found.test)) == (11, 3, 4)
+    assert found.collate is batches.stacked
+    for place in range(11):
+        (alone,) = Collator(0, None)([splits.train[place]])
+        with torch.no_grad():
+            expected = network.eval().features(alone)[0]
+        torch.testing.assert_close(found.train[place][0], expected, atol=1e-5, rtol=0)
+        assert found.train[place][1] == splits.train[place].label
+
+
+def test_what_was_computed_is_read_the_next_time(run, network, splits, monkeypatch, capsys):
+    first = features.of(network, splits, CPU)
+    assert "have read 18 rows, once" in capsys.readouterr().out
+    monkeypatch.setattr(network, "features", None)
+    again = features.of(network, splits, CPU)
+    assert torch.equal(first.train.features, again.train.features)
+    assert "read these rows before" in capsys.readouterr().out
+
+
+def test_the_head_has_no_part_in_it_and_the_backbone_has(run, network, splits, monkeypatch):
+    features.of(network, splits, CPU)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if network.is_head(name) or network.is_unread(name):
+                parameter.add_(1)
+    monkeypatch.setattr(features, "_compute", None)
+    features.of(network, splits, CPU)
+    with torch.no_grad():
+        network.backbone.embeddings.word_embeddings.weight[7, 0] += 1e-3
+    with pytest.raises(TypeError):
+        features.of(network, splits, CPU)
+
+
+def test_without_val_rows(run, network, splits):
+    found = features.of(network, Rows(splits.train, None, splits.test, splits.collate), CPU)
+    assert found.val is None
+    assert len(found.test) == 4
