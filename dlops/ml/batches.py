@@ -131,6 +131,11 @@ class RandomBatches(Sampler[list[int]]):
         self.skip = 0
         """Batches of the next pass that were seen before an interruption."""
 
+    @property
+    def sampler(self) -> RandomBatches:
+        """Itself: where Lightning looks for what it tells the epoch."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next, counted from 0; Lightning calls it."""
         self._epoch = epoch

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -35,6 +38,15 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
         self._batches = batches
         self._progress = Progress(epochs * batches, "batches")
         self._started = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": [asdict(epoch) for epoch in self.epochs]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = [Epoch(**epoch) for epoch in state_dict["epochs"]]
+
+    def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        self.on_train_epoch_start(trainer, module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Classifier) -> None:
         del trainer, module
@@ -68,6 +80,13 @@ class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types 
         self._score = (-math.inf, 0.0)
         self._weights: dict[str, torch.Tensor] = {}
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "score": list(self._score), "weights": self._weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epoch, self._weights = state_dict["epoch"], state_dict["weights"]
+        self._score = (state_dict["score"][0], state_dict["score"][1])
+
     def on_validation_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         if module.result is None or trainer.state.fn != "fit":
             return
@@ -83,11 +102,42 @@ class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types 
         self._weights.clear()
 
 
+class Checkpoints(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
+    """Writes a checkpoint at the end of each epoch, and within it when the last one is some time ago."""
+
+    def __init__(self, folder: Path, seconds: float, keep: Callable[[Path], None]) -> None:
+        self._folder, self._seconds, self._keep = folder, seconds, keep
+        self._last = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Classifier, outputs: object, batch: Batch, batch_idx: int
+    ) -> None:
+        del module, outputs, batch
+        due = time.monotonic() - self._last >= self._seconds
+        if due and batch_idx + 1 < trainer.num_training_batches:  # the end of an epoch has a checkpoint of its own
+            self._write(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Runs after what the other callbacks note of the epoch, if this is the last of them."""
+        del module
+        self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        file = self._folder / f"{trainer.global_step:08d}.safetensors"
+        trainer.save_checkpoint(file)
+        self._keep(file)
+        self._last = time.monotonic()
+
+
 class Stages(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
     """Lets the strategy choose what is trained in each epoch."""
 
     def __init__(self, strategy: Strategy) -> None:
         self._strategy = strategy
+
+    def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Where the training goes on within an epoch, Lightning leaves its start out."""
+        self.on_train_epoch_start(trainer, module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Classifier) -> None:
         self._strategy.stage(module.network, trainer.current_epoch)

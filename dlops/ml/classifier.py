@@ -53,6 +53,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         self.automatic_optimization = False  # gradients of micro-batches are summed as they come: memory stays small
         self._seed = seed
         self._seen = 0
+        self._epoch = -1
         self._answers: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def training_step(self, batch: Batch, index: int) -> None:
@@ -87,19 +88,21 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         self.train_loss += (summed - self.train_loss) * own / (self._seen + own)
         self._seen += own
 
+    def on_train_start(self) -> None:
+        self.on_train_epoch_start()  # Lightning leaves that out where it goes on within an epoch
+
     def on_train_epoch_start(self) -> None:
+        if self._epoch != self.current_epoch:
+            self._epoch, self.train_loss, self._seen = self.current_epoch, 0.0, 0
         self.network.train()  # transformers loads models in evaluation mode, and Lightning keeps the mode it finds
         hold_frozen_still(self.network)
 
-    def on_train_epoch_end(self) -> None:
-        self.train_loss, self._seen = 0.0, 0
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["dlops"] = {"train_loss": self.train_loss, "seen": self._seen}
+        checkpoint["dlops"] = {"epoch": self._epoch, "train_loss": self.train_loss, "seen": self._seen}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         kept = checkpoint["dlops"]
-        self.train_loss, self._seen = kept["train_loss"], kept["seen"]
+        self._epoch, self.train_loss, self._seen = kept["epoch"], kept["train_loss"], kept["seen"]
 
     def validation_step(self, batch: Batch, index: int) -> None:
         del index

@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from dlops.ml.callbacks import BestWeights, EarlyEnd, Epoch, Stages, Story
+from dlops.ml import checkpoints
+from dlops.ml.callbacks import BestWeights, Checkpoints, EarlyEnd, Epoch, Stages, Story
 from dlops.ml.classifier import Classifier
 from dlops.ml.evaluation import Evaluation
 from dlops.ml.hardware import Arithmetic
@@ -49,25 +51,41 @@ def train(
     epochs: int,
     arithmetic: Arithmetic,
     patience: int = 0,
+    kept: Checkpoints | None = None,
+    resumed: Path | None = None,
 ) -> Trained:
     """Train for `epochs`, keep the weights of the best epoch on the val rows (else the last), and test them.
 
-    With `patience` the training ends after so many epochs in a row that were no better.
+    With `patience` the training ends after so many epochs in a row that were no better. `kept` writes checkpoints;
+    `resumed` is one of them, from which the training goes on as if it had not been interrupted.
 
     Raises:
-        StepFailed: the loss is no finite number.
+        StepFailed: the loss is no finite number, or a checkpoint cannot be written or read.
     """
     story, best = Story(epochs, len(loaders.train)), BestWeights()
     callbacks = [Stages(strategy), best, story, *([EarlyEnd(best, patience)] if patience else [])]
+    callbacks += [kept] if kept else []  # the last: it keeps what the others have noted
+    if resumed:
+        _go_on(loaders.train, resumed)
     with _quiet():
         trainer = _trainer(arithmetic, epochs, callbacks)
         started = time.monotonic()
-        trainer.fit(module, loaders.train, loaders.val)
+        trainer.fit(module, loaders.train, loaders.val, ckpt_path=resumed)
         seconds = time.monotonic() - started
         trainer.test(module, loaders.test, verbose=False)
     if module.result is None:
         raise RuntimeError("the test of the model gave no figures")
     return Trained(story.epochs, best.epoch or len(story.epochs), seconds, module.result)
+
+
+def _go_on(loader: DataLoader[Any], checkpoint: Path) -> None:
+    """Let the loader begin with the batch that comes after those of a checkpoint."""
+    progress = checkpoints.read(checkpoint)["loops"]["fit_loop"]
+    sampler: Any = loader.batch_sampler
+    done = progress["epoch_loop.batch_progress"]["current"]["processed"]
+    epoch = progress["epoch_progress"]["current"]["processed"]
+    sampler.set_epoch(epoch)
+    sampler.skip = done if progress["epoch_progress"]["current"]["ready"] > epoch else 0
 
 
 def seed(value: int) -> None:
@@ -89,6 +107,7 @@ def _trainer(arithmetic: Arithmetic, epochs: int, callbacks: list[pl.Callback]) 
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
+        plugins=[checkpoints.Safetensors()],
     )
 
 

@@ -39,7 +39,9 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(module, monkeypatch)
     module.training_step(Collator(0, None)(drawn()), 0)
     whole = {name: parameter.grad.clone() for name, parameter in module.named_parameters()}
     loss = module.train_loss
-    module.on_train_epoch_end()
+    module._epoch = -1
+    module.on_train_epoch_start()
+    module.eval()
     parts = Collator(0, 8)(drawn())
     assert len(parts) > 3
     module.training_step(parts, 0)

@@ -8,6 +8,7 @@ import torch
 from dlops.errors import StepFailed
 from dlops.ml import backbones, batches, strategies, targets, tokens, training
 from dlops.ml.batches import RandomBatches, TokenRows
+from dlops.ml.callbacks import Checkpoints
 from dlops.ml.classifier import Classifier, Optimization
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.strategies import Strategy
@@ -130,3 +131,49 @@ def test_a_last_batch_of_any_size(run, loaded, count):
     )
     module = Classifier(network, TARGET, optimization())
     assert training.train(module, Strategy(), given, epochs=1, arithmetic=CPU).test.rows == count
+
+
+def test_each_epoch_has_an_order_of_its_own(run, tiny_model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        Classifier, "on_train_batch_start", lambda module, batch, index: seen.append(batch[0]["input_ids"].tolist())
+    )
+    trained(tiny_model, epochs=2)
+    assert len(seen) == 20
+    assert seen[:10] != seen[10:]
+
+
+class Interrupted(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+@pytest.mark.parametrize("strategy", [Strategy(), strategies.FreezeUnfreeze(1)], ids=["no_freeze", "freeze_unfreeze"])
+@pytest.mark.parametrize("killed", [1, 4, 9, 10, 13, 20, 25])
+def test_a_resumed_training_ends_as_an_uninterrupted_one(run, tiny_model, tmp_path, monkeypatch, strategy, killed):
+    """Each epoch has 10 batches; a checkpoint is written after each of them."""
+
+    def go(folder, *, resumed=None, until=None):
+        training.seed(0)
+        network, tokenizer = backbones.load(backbones.locate(str(tiny_model)), TARGET)
+        module = Classifier(network, TARGET, optimization())
+
+        def keep(file):
+            if until is not None and int(file.stem) >= until:
+                raise Interrupted
+
+        kept = Checkpoints(folder, 0, keep)
+        more = {"epochs": 3, "arithmetic": CPU, "kept": kept, "resumed": resumed}
+        return module, training.train(module, strategy, loaders(tokenizer), **more)
+
+    whole, expected = go(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        go(tmp_path / "cut", until=killed)
+    last = sorted((tmp_path / "cut").iterdir())[-1]
+    assert int(last.stem) == killed
+    torch.rand(100)
+    module, found = go(tmp_path / "again", resumed=last)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, module.state_dict()[name]), name
+    assert found.best_epoch == expected.best_epoch
+    assert [epoch.metrics for epoch in found.epochs] == [epoch.metrics for epoch in expected.epochs]
+    assert found.test.figures == expected.test.figures
