@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -48,11 +49,14 @@ CONTESTS = (
             f"Ingest, beside {other}",
             [sys.executable, "-m", "benchmarks.ingest", "dlops", _REVIEWS],
             [sys.executable, "-m", "benchmarks.ingest", other, _REVIEWS],
-            f"at least 0.3 of the speed at which {other} reads {MEGABYTES} MB of CSV and writes Parquet",
-            1 / 0.3,
+            f"{goal} the speed at which {other} reads {MEGABYTES} MB of CSV and writes Parquet",
+            limit,
             rounds=3,
         )
-        for other in ("pyarrow", "polars")
+        for other, goal, limit in (
+            ("pyarrow", "at least 0.3 of", 1 / 0.3),
+            ("polars", "no goal: shown beside", math.inf),
+        )
     ),
 )
 
@@ -95,7 +99,7 @@ median of the pairs' ratios. Absolute times belong to the machine they were take
 def _row(result: Result) -> str:
     contest = result.contest
     ratio = f"{result.ratio:.3f} ({1 / result.ratio:.2g} times the speed)"
-    met = "yes" if result.met else "no"
+    met = "" if contest.limit == math.inf else "yes" if result.met else "no"
     return f"| {contest.title} | {_spread(result.ours)} | {_spread(result.theirs)} | {ratio} | {contest.goal} | {met} |"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,27 +18,33 @@ from dlops.data.cleaning import Cleaning
 from dlops.data.columns import OURS, Wanted
 from dlops.data.conversion import Counts
 from dlops.data.parquet_files import ParquetFiles
-from dlops.data.preparation import Fingerprint, Preparation, Recipe, without
+from dlops.data.preparation import Fingerprint, NothingReadError, Preparation, Recipe, without
 from dlops.data.rejects import Rejects
 from dlops.data.shares import Shares
 from dlops.data.sources import Source
 from dlops.data.staging import Staging
-from dlops.errors import DataError, GateFailed
+from dlops.errors import DataError, GateFailed, UsageError
 from dlops.ml import record, step
 from dlops.ml.progress import Progress, say
 from dlops.ml.settings import Ingest
 
 _MANY_CLASSES = 20
+_SHOWN, _LONG = 5, 40
+"""Names that a line shows, and letters of each."""
 
 
 def ingest(settings: Ingest) -> None:
     """Read the source, make rows of it, write them as the table's next version, log what was done."""
     allocation.keep_freed()
     splits.check(settings.splits)
+    if 0 < settings.max_characters < settings.min_characters:
+        raise UsageError("'max_characters' is less than 'min_characters': no text is so long.")
     looked = _checks(settings)
     source = sources.open(
         settings.source, seed=settings.seed, checksum=settings.checksum or "", encoding=settings.encoding
     )
+    uri = locations.located("table", settings.table or source.name, Path.cwd())
+    tables.check(uri)
     say(f"Reading {source.where}{' (synthetic data)' if source.synthetic else ''}")
     with (
         Staging() as staged,
@@ -47,7 +53,10 @@ def ingest(settings: Ingest) -> None:
         Rejects(stop=settings.on_error == "stop", raw=settings.examples) as rejects,
     ):
         preparation = Preparation(_recipe(settings), source, rejects)
-        preparation.read(staged, _progress(source))
+        try:
+            preparation.read(staged, _progress(source))
+        except NothingReadError as error:
+            raise _nothing_read(source, rejects) from error
         if preparation.nodes:
             say(f"{len(source.parts)} files were read on {len(preparation.nodes)} nodes of the Ray cluster.")
         rows, unwanted = preparation.finished(staged), frozenset[str]()
@@ -61,9 +70,9 @@ def ingest(settings: Ingest) -> None:
             looked.observe(part)
         counts, shares = preparation.counts, looked.distributions.shares
         counts.rows, counts.near_duplicates = shares.total, len(unwanted)
-        _refuse_the_useless(source, preparation, shares)
+        _refuse_the_useless(source, preparation, shares, rejects)
         say(_told(preparation, shares))
-        uri = locations.located("table", settings.table or source.name, Path.cwd())
+        _warn_of_names_that_nothing_has(settings, shares)
         card = Card(
             title=Path(uri).name,
             description=_made(settings, source, preparation),
@@ -85,7 +94,11 @@ def ingest(settings: Ingest) -> None:
         _log_card(replace(card, title=f"{card.title}@{version.number}", description={**card.description, **named}))
         if counts.rejects:
             record.file(rejects.file)
-            say(f"{counts.rejects} rows were rejected; rejects.jsonl in the run has the reason of each.")
+            rows_were = "1 row was" if counts.rejects == 1 else f"{counts.rejects} rows were"
+            say(f"{rows_were} rejected; rejects.jsonl in the run has the reason of each.")
+            if rejects.files:
+                shown = ", ".join(sorted(rejects.files)[:_SHOWN])
+                say(f"Warning: {len(rejects.files)} of the files could not be read, or not to the end: {shown}")
         if kept.bytes <= settings.snapshot_mb << 20:
             _keep_snapshot(kept)
     shown = ", ".join(f"{shares.rows.get(name, 0)} {name}" for name in splits.NAMES)
@@ -132,8 +145,33 @@ def _progress(source: Source) -> Callable[[int], None]:
     return lambda position: progress.update(min(position, size), "reading")
 
 
-def _refuse_the_useless(source: Source, preparation: Preparation, shares: Shares) -> None:
+def _nothing_read(source: Source, rejects: Rejects) -> DataError:
+    """Say why no row is left, with the list of rejects in the run where it was asked for."""
+    if not rejects.reasons:
+        return DataError(f"{source.where} holds no rows.", hint="Is it the right file?")
+    record.file(rejects.file)
+    reason, count = rejects.reasons.most_common(1)[0]
+    said = f"{source.where} has no row that can be used: {rejects.count} were rejected, {count} of them with: {reason}."
+    return DataError(said, hint="rejects.jsonl in the run has the reason of each.")
+
+
+def _warn_of_names_that_nothing_has(settings: Ingest, shares: Shares) -> None:
+    """A class that is renamed and does not occur is likely misspelt."""
+    named = dict(entry.split("=", 1) for entry in settings.label_map)
+    for old, new in named.items() if shares.labels else ():
+        if new not in shares.labels:
+            say(f"Warning label_map: no label was {old!r}; the labels are {_named(sorted(shares.labels))}.")
+
+
+def _named(labels: Sequence[str]) -> str:
+    shown = [label if len(label) <= _LONG else f"{label[:_LONG]}…" for label in labels[:_SHOWN]]
+    return ", ".join(shown) + (" …" if len(labels) > _SHOWN else "")
+
+
+def _refuse_the_useless(source: Source, preparation: Preparation, shares: Shares, rejects: Rejects) -> None:
     """Refuse what nothing can be learned from, before anything is written."""
+    if not shares.total and rejects.reasons:
+        raise _nothing_read(source, rejects)
     if not shares.total:
         raise DataError(
             f"{source.where} has no row with both a text and a label.", hint="Name the columns: text=, label=."
@@ -172,7 +210,7 @@ def _told(preparation: Preparation, shares: Shares) -> str:
         if count
     ]
     found = sorted(((sum(rows.values()), label) for label, rows in shares.labels.items()), reverse=True)[:5]
-    classes = ", ".join(f"{label} {100 * count / shares.total:.0f} %" for count, label in found)
+    classes = ", ".join(f"{_named([label])} {100 * count / shares.total:.0f} %" for count, label in found)
     about = f"Text {roles.text!r}, label {roles.label!r} ({classes or preparation.labels.kind})"
     return f"{about}: {counts.rows} of {counts.rows_in} rows; removed {', '.join(gone)}"
 

@@ -33,6 +33,10 @@ _LABELS = 20
 """Labels that are printed; `--json` has them all."""
 
 
+_UNSEEN = {number: f"\\x{number:02x}" for number in (*range(10), *range(11, 32), *range(127, 160))}
+"""Control characters that data holds, as they are written: no terminal obeys them."""
+
+
 class Commands(TyperGroup):
     """The subcommands; a misspelt one is told with the one that may have been meant."""
 
@@ -320,7 +324,7 @@ def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequ
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="right" if place in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(cell.translate(_UNSEEN)) for cell in row))
     return table
 
 

@@ -34,6 +34,8 @@ def located(kind: str, text: str, base: Path, *, default: bool = False) -> str:
         case "location":
             return text if default and "/" not in text else _file_or_word(text, base)
         case "table":
+            if versioned(text)[1] is not None:
+                raise ValueError("ends as a version of a table does; name the table that gets a next version")
             return str(paths.absolute(text, base) if _is_path(text) else table(text))
         case "dataset":
             return _dataset(text, base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,8 +69,9 @@ def choose(columns: Sequence[str], wanted: Wanted, *, where: str) -> Roles:
     others = {name: str(getattr(wanted, name) or "") for name in ("text_pair", "group", "split")}
     taken = {*others.values(), *wanted.keep}
     free = [column for column in columns if column not in taken]
-    text = _recognised(free, columns, "text", wanted.text, TEXT, problems)
-    label = _recognised(free, columns, "label", wanted.label, LABEL, problems)
+    kept = [column for column in wanted.keep if column in columns and column not in others.values()]
+    text = _recognised(free, kept, columns, "text", wanted.text, TEXT, problems)
+    label = _recognised(free, kept, columns, "label", wanted.label, LABEL, problems)
     problems += [
         f"there is no column {name!r}{suggestion(name, columns)}"
         for name in filter(None, [*others.values(), *wanted.keep])
@@ -87,13 +89,21 @@ def choose(columns: Sequence[str], wanted: Wanted, *, where: str) -> Roles:
 
 
 def _recognised(
-    free: Sequence[str], columns: Sequence[str], role: str, named: str | None, usual: Sequence[str], problems: list[str]
+    free: Sequence[str],
+    kept: Sequence[str],
+    columns: Sequence[str],
+    role: str,
+    named: str | None,
+    usual: Sequence[str],
+    problems: list[str],
 ) -> str:
+    """Find the column of a role among those that are free, then among those that are to be kept, too."""
     if named is not None:
         if named not in columns:
             problems.append(f"there is no column {named!r}{suggestion(named, columns)}")
         return named
     known = [column for column in free if column.strip().lower() in usual]
+    known = known or [column for column in kept if column.strip().lower() in usual]
     exact = [column for column in known if column.strip().lower() == role]
     if len(exact or known) == 1:
         return (exact or known)[0]
@@ -106,9 +116,7 @@ def _recognised(
 
 def _example(columns: Sequence[str]) -> str:
     """Write what can be pasted behind the command, with columns that are there."""
-    first, second = [*columns, "COLUMN", "COLUMN"][:2]
-    words = [
-        f"'{name}={column}'" if " " in column else f"{name}={column}"
-        for name, column in (("text", first), ("label", second))
-    ]
-    return f"Name them, for example: {' '.join(words)}"
+    usual = [column for column in columns if column.strip().lower() in LABEL]
+    first, second = [*(column for column in columns if column not in usual), "COLUMN", "COLUMN"][:2]
+    named = {"text": first, "label": usual[0] if usual else second}
+    return f"Name them, for example: {' '.join(shlex.quote(f'{role}={column}') for role, column in named.items())}"

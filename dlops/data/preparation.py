@@ -21,7 +21,6 @@ from dlops.data.labels import Labels
 from dlops.data.rows import Chunk, OnReject, Reject, distinct
 from dlops.data.sources import Source
 from dlops.data.staging import Dropped, Staging, Table
-from dlops.errors import DataError
 
 _LABEL_TYPES = {"classes": pa.string(), "multilabel": pa.list_(pa.string()), "number": pa.float64()}
 
@@ -39,6 +38,10 @@ class Recipe:
     seed: int = 0
 
 
+class NothingReadError(Exception):
+    """A source has no row that could be read."""
+
+
 class Preparation:
     """Reads a source into staging, and gives its rows as they are to be written, in the order of their ids."""
 
@@ -54,7 +57,8 @@ class Preparation:
         """Read all rows; `progress` takes the bytes of the source that were read so far, where they are known.
 
         Raises:
-            DataError: the columns cannot be matched, no row is there, or (where rejects end the work) a row is wrong.
+            DataError: the columns cannot be matched, or (where rejects end the work) a row is wrong.
+            NothingReadError: no row is there.
         """
         for made in self._spread() if len(self._source.parts) > 1 and cluster.is_named() else self._here():
             self.counts.add(made.counts)
@@ -72,7 +76,7 @@ class Preparation:
         chunks = self._source.chunks(self._reject)
         first = next(chunks, None)
         if first is None:
-            raise DataError(f"{self._source.where} holds no rows.", hint="Is it the right file?")
+            raise NothingReadError
         return ahead.mapped(self._conversion(first), itertools.chain([first], chunks))
 
     def _spread(self) -> Iterator[Converted]:

@@ -18,6 +18,7 @@ from dlops.data.damage import DAMAGE, told
 from dlops.data.files import File
 from dlops.data.rows import Chunk, OnReject, Reject, Values, values
 from dlops.data.text_lines import Lines
+from dlops.errors import DataError
 
 _SIZE = 4_000_000
 """Bytes of a batch, as far as a Parquet file tells them."""
@@ -42,7 +43,7 @@ def read(file: File, reject: OnReject, *, encoding: str, before: int = 0) -> Ite
     """Read the rows of a file, or of all files in it; `before` are the bytes of those that were read earlier.
 
     Raises:
-        DataError: it is a bomb, or is encrypted, or `reject` says so.
+        DataError: it is a bomb, is encrypted, changes while it is read, or `reject` says so.
     """
 
     def problem(name: str, reason: str) -> None:
@@ -54,10 +55,24 @@ def read(file: File, reject: OnReject, *, encoding: str, before: int = 0) -> Ite
         problem(file.name, told(error))
         return
     with raw:
+        begun = _state(file)
         for member in archives.members(file, raw, problem):
             for lines, columns, share in _READERS[member.kind](member, reject, encoding):
                 done = raw.tell() if share is None else int(share * file.size)
                 yield Chunk(member.name, lines, columns, before + min(done, file.size))
+        if _state(file) not in (begun, None):
+            raise DataError(
+                f"{file.name} changed while it was read.", hint="Run it again when nobody writes to the file any more."
+            )
+
+
+def _state(file: File) -> tuple[int, int] | None:
+    """Give what changes when somebody writes to a file; nothing where it is gone, which harms no open one."""
+    try:
+        status = file.path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 _Rows = Iterator[tuple[list[int], dict[str, Values], float | None]]

@@ -14,6 +14,10 @@ from dlops.errors import DataError
 
 _HINT = "Mend the row, or let such rows go with the reason of each kept: on_error=reject."
 
+_HINT_OF_FILES = (
+    "Mend the file, or leave it out of source=; of several, on_error=reject leaves out what cannot be read."
+)
+
 
 class Rejects:
     """Takes rejects, as `rows.OnReject`; in memory there is never more than one."""
@@ -23,8 +27,15 @@ class Rejects:
         self._stack = contextlib.ExitStack()
         self.file = self._stack.enter_context(scratch.folder()) / "rejects.jsonl"
         """One JSON object per reject: file, line and reason, and the row's beginning only with `raw`."""
+        self.files: set[str] = set()
+        """Those that could not be read, or not to the end: how many rows they had is not known."""
         self.reasons: Counter[str] = Counter()
         """How often each kind of reason was given; figures in it do not make another kind."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.reasons.total()
 
     def __enter__(self) -> Rejects:
         return self
@@ -42,7 +53,9 @@ class Rejects:
         """
         if self._stop:
             place = f"{reject.file}:{reject.line}" if reject.line else reject.file
-            raise DataError(f"{place}: {reject.reason}.", hint=_HINT)
+            raise DataError(f"{place}: {reject.reason}.", hint=_HINT if reject.line else _HINT_OF_FILES)
+        if not reject.line:
+            self.files.add(reject.file)
         self.reasons[re.sub(r"\d+", "#", reject.reason)[:200]] += 1
         entry = {"file": reject.file, "line": reject.line, "reason": reject.reason}
         with self.file.open("a", encoding="utf-8") as file:

@@ -10,13 +10,22 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from dlops.errors import DataError
+
 _PREFIX, _UNHELD = "dlops-ingest-", "dlops-new-"
 """What folders are called, and what as long as nobody holds them, so that nobody takes a new one for a left one."""
 
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """Make a folder that is removed at the end; what a killed process left goes when the next folder is made."""
+    """Make a folder that is removed at the end; what a killed process left goes when the next folder is made.
+
+    Raises:
+        DataError: `TMPDIR` names no folder.
+    """
+    wanted = os.environ.get("TMPDIR")
+    if wanted and not Path(wanted).is_dir():
+        raise DataError(f"There is no folder {wanted}, which TMPDIR names.", hint="Make it, or name another one.")
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError), _held(left):  # its process lives, or is another user's
             shutil.rmtree(left)

@@ -24,8 +24,10 @@ _GATHERED = 32 << 20
 """Bytes of rows that are dealt at once."""
 _IN_MEMORY = 96 << 20
 """Bytes of rows up to which nothing goes to disk."""
-_PARTS = 64
-"""Parts of what goes to disk: 5 GB make 80 MB each."""
+_PARTS = 128
+"""Parts of what goes to disk, each a file that is open: 5 GB make 40 MB each."""
+_READ = 32 << 20
+"""Bytes of rows that are read at once at least: memory stays as it is while parts grow to that."""
 
 
 @dataclass
@@ -88,9 +90,15 @@ class Staging:
                 yield pa.concat_tables(self._gathered).combine_chunks()
             return
         self._deal()
+        tables: list[Table] = []
         for part in self._parts:
             if (table := part.read()) is not None:
-                yield table
+                tables.append(table)
+            if sum(table.nbytes for table in tables) >= _READ:
+                yield _joined(tables)
+                tables = []
+        if tables:
+            yield _joined(tables)
 
     def _deal(self) -> None:
         if not self._gathered:
@@ -108,6 +116,10 @@ class Staging:
             if end > start:
                 part.write(rows.slice(start, end - start))
             start = end
+
+
+def _joined(tables: list[Table]) -> Table:
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
 
 
 def once(rows: Table) -> tuple[Table, Dropped]:

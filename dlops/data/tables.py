@@ -114,6 +114,19 @@ def write(
         return Version(uri, number, digest, new=True)
 
 
+def check(uri: str) -> None:
+    """Look whether a table can be written at a place, before there is anything to write.
+
+    Raises:
+        DataError: something else is there, or it cannot be opened.
+    """
+    folder = local(uri)
+    above = next((parent for parent in folder.parents if parent.exists()), None) if folder else None
+    if above and not above.is_dir():
+        raise DataError(f"{uri} can be no table: {above} is no folder.", hint="Name another place: table=…")
+    _last(uri)
+
+
 def read(uri: str, version: int | str | None = None) -> tuple[deltalake.DeltaTable, dict[str, Any]]:
     """Open a version of a table: a number, a time (ISO 8601), or the last; give it with its description.
 
@@ -128,7 +141,7 @@ def read(uri: str, version: int | str | None = None) -> tuple[deltalake.DeltaTab
         hint = "Run `dlops ingest` first; it prints the dataset's name as it ends."
         raise DataError(f"There is no dataset at {uri}.", hint=hint) from error
     except (DeltaError, OSError, ValueError) as error:
-        raise DataError(f"{uri} has no version {version}: {error}.", hint=_versions(uri)) from error
+        raise DataError(f"{uri} has no version {version}.", hint=_versions(uri)) from error
     commit = _written_by(uri, table.version())
     if version is None and commit.number < table.version():
         table = _without_housekeeping(table, commit.number)
@@ -228,7 +241,9 @@ def _last(uri: str) -> Commit | None:
                 if isinstance(error, TableNotFoundError):
                     raise
                 raise DataError(f"The table {uri} cannot be opened: {_first_line(error)}.") from error
-    if folder and (folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _begun(folder))):
+    if folder and (
+        (folder.exists() and not folder.is_dir()) or (folder.is_dir() and any(folder.iterdir()) and not _begun(folder))
+    ):
         hint = "Name a folder that does not exist yet: table=…"
         raise DataError(f"{uri} is there already and is no Delta table.", hint=hint)
     return None

@@ -13,11 +13,13 @@ VARIABLE = "DLOPS_PROGRESS"
 
 _FILE_SECONDS = 0.2
 _LINE_SECONDS = 10.0
+_UNSEEN = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))}
+"""Control characters, as they are written."""
 
 
 def say(line: str) -> None:
-    """Print one line of the step's story."""
-    sys.stdout.write(f"{line}\n")
+    """Print one line of the step's story; what data put into it commands no terminal."""
+    sys.stdout.write(f"{line.translate(_UNSEEN)}\n")
     sys.stdout.flush()
 
 

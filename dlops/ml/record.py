@@ -14,6 +14,8 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric
 from mlflow.types.schema import ColSpec, Schema
 
+from dlops.data import scratch
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -61,8 +63,11 @@ def document(name: str, content: Mapping[str, Any]) -> None:
 
 
 def text(name: str, content: str) -> None:
-    """Keep a text as the artifact `name`."""
-    mlflow.log_text(content, name)
+    """Keep a text as the artifact `name`; MLflow's own call leaves a file behind where the process is killed."""
+    with scratch.folder() as folder:
+        written = folder / name
+        written.write_text(content, encoding="utf-8")
+        mlflow.log_artifact(str(written))
 
 
 def picture(name: str, figure: Figure) -> None:

@@ -100,11 +100,12 @@ class Supervisor:
         with selectors.DefaultSelector() as selector:
             selector.register(child.stdout, selectors.EVENT_READ)
             while True:
+                over = child.poll() is not None  # asked before reading: what it wrote last is not missed
                 readable = bool(selector.select(0.1 if selector.get_map() else 0.0))
                 if readable and not self._read(child.stdout.fileno(), record):
                     selector.unregister(child.stdout)
                 seen = self._pass_on_progress(progress, record, seen)
-                if child.poll() is not None:
+                if over:
                     over_since = over_since or time.monotonic()
                     if not readable or time.monotonic() > over_since + _DRAIN:
                         break

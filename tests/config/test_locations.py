@@ -109,3 +109,10 @@ def test_a_bare_name_is_the_users_table_before_the_folders(here, monkeypatch):
 )
 def test_versions(reference, parts):
     assert locations.versioned(reference) == parts
+
+
+@pytest.mark.parametrize("text", ["reviews@1", "./reviews@12", "reviews@2026-01-31T00:00:00Z"])
+def test_a_table_is_not_named_like_a_version(here, text):
+    with pytest.raises(ValueError, match="ends as a version"):
+        located("table", text, here)
+    assert located("table", "./re@views", here).endswith("/re@views")

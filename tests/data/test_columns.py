@@ -75,3 +75,18 @@ def test_what_is_ambiguous_is_told_for_both_at_once():
 def test_one_column_cannot_be_both():
     with pytest.raises(DataError, match="both the text and the label"):
         choose(["text"], label="text")
+
+
+def test_a_column_that_is_kept_too_can_still_be_the_text():
+    found = columns.choose(("review", "sentiment", "src"), Wanted(keep=("src", "review", "sentiment")), where="f")
+    assert (found.text, found.label) == ("review", "sentiment")
+    assert columns.choose(("review", "comment", "label"), Wanted(keep=("comment",)), where="f").text == "review"
+
+
+def test_the_example_can_be_pasted_and_names_a_label_that_is_there():
+    with pytest.raises(DataError) as caught:
+        columns.choose(("premise", "hypo\nthesis", "label"), Wanted(), where="f")
+    assert caught.value.hint.endswith("text=premise label=label")
+    with pytest.raises(DataError) as caught:
+        columns.choose(("hypo\nthesis", "a b"), Wanted(), where="f")
+    assert "'text=hypo\nthesis' 'label=a b'" in caught.value.hint

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dlops.data import splits, tables
 from dlops.data.cleaning import Cleaning
 from dlops.data.columns import Wanted
-from dlops.data.preparation import Fingerprint, Preparation, Recipe, without
+from dlops.data.preparation import Fingerprint, NothingReadError, Preparation, Recipe, without
 from dlops.data.rejects import Rejects
 from dlops.data.rows import Chunk, Reject
 from dlops.data.sources import Source
@@ -153,7 +153,7 @@ def test_a_file_without_the_column_is_named():
 
 
 def test_no_rows_at_all():
-    with pytest.raises(DataError, match="holds no rows"):
+    with pytest.raises(NothingReadError):
         prepared()
 
 

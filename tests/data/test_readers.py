@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from dlops.data import files, readers
+from dlops.errors import DataError
 from tests.data import ugly
 
 
@@ -128,3 +129,18 @@ def test_a_file_that_is_gone_by_then(tmp_path):
     rejects = []
     assert list(readers.read(file, rejects.append, encoding="utf-8")) == []
     assert rejects[0].reason == "No such file or directory"
+
+
+def test_a_file_that_is_written_to_meanwhile_is_refused(tmp_path):
+    file = tmp_path / "growing.csv"
+    file.write_text("text,label\n" + "a text,x\n" * 10)
+    found = readers.read(files.find(str(file))[0], rejected, encoding="utf-8")
+    next(found)
+    with file.open("a") as more:
+        more.write("another,y\n")
+    with pytest.raises(DataError, match="changed while it was read"):
+        list(found)
+
+
+def rejected(reject):
+    raise AssertionError(reject)

@@ -33,3 +33,10 @@ def test_they_are_kept_with_their_reasons_and_rows_only_when_asked(raw):
     assert [entry["line"] for entry in kept] == [3, 14]
     assert all(("row" in entry) is raw for entry in kept)
     assert not file.exists()
+
+
+def test_files_that_were_lost_are_counted_apart_from_rows():
+    with Rejects(stop=False) as rejects:
+        for line in (0, 5, 7):
+            rejects(Reject("a.csv", line, f"reason {line}"))
+        assert (rejects.count, rejects.files) == (3, {"a.csv"})

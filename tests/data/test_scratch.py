@@ -6,7 +6,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from dlops.data import scratch
+from dlops.errors import DataError
 
 
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(tmp_path, monkeypatch):
@@ -14,6 +17,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
     program = """
 import os, signal, sys
 from dlops.data import scratch
+from dlops.errors import DataError
 with scratch.folder() as folder:
     print(folder, flush=True)
     sys.stdin.read()
@@ -31,3 +35,9 @@ with scratch.folder() as folder:
     with scratch.folder() as ours:
         assert list(tmp_path.iterdir()) == [ours]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_the_users_that_is_not_there_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nothing"))
+    with pytest.raises(DataError, match="which TMPDIR names"), scratch.folder():
+        pass

@@ -348,3 +348,16 @@ def test_duckdb_reads_versions(tmp_path):
         for number, name in enumerate(("d1", "d2")):
             rows = f"delta_scan('{uri}', version={number})"
             assert database.execute(f"SELECT label, count(*) FROM {rows} GROUP BY label").fetchall() == [(name, 1000)]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "folder", "/dev/null"])
+def test_a_place_that_is_somebody_elses_is_known_before_there_is_anything_to_write(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match=r"is no Delta table|is no folder"):
+        tables.check(str(tmp_path / place))
+    assert sorted(tmp_path.rglob("*")) == before
+    tables.check(str(tmp_path / "new"))
+    tables.check(str(tmp_path / "new" / "below"))

@@ -31,3 +31,8 @@ def test_without_a_file_there_is_a_plain_line_now_and_then(monkeypatch, capsys):
     bar.update(2, "reading")
     bar.update(3, "reading")
     assert capsys.readouterr().out == "  reading, 2 of 10 rows\n"
+
+
+def test_data_commands_no_terminal(capsys):
+    progress.say("label pos\x1b[31m, naïve\n")
+    assert capsys.readouterr().out == "label pos\\x1b[31m, naïve\\x0a\n"

@@ -243,3 +243,38 @@ def test_a_browser_draws_the_card_of_real_reviews_and_asks_nobody_for_anything(s
                 assert pixels(drawn, own[dark]) > 10_000
                 assert pixels(drawn, own[not dark]) == 0
         assert browser.asked == set()
+
+
+def test_what_can_be_known_is_told_before_anything_is_read(steps):
+    (steps.folder / "notes").mkdir()
+    (steps.folder / "notes" / "a.txt").write_text("mine")
+    write_csv(steps.folder / "moods.csv")
+    words = ("source=moods.csv", "text=said", "label=mood")
+    _, done = steps.run("ingest", *words, "table=./notes", exit_code=4)
+    assert "is no Delta table" in done.stderr
+    assert "Reading" not in done.stdout
+    _, done = steps.run("ingest", *words, "min_characters=50", "max_characters=10", exit_code=2)
+    assert "no text is so long" in done.stderr
+
+
+def test_when_every_row_is_rejected_the_reasons_stay(steps):
+    (steps.folder / "data.jsonl").write_text('{"text": "a \\ud800", "label": "x"}\n' * 30)
+    run, done = steps.run("ingest", "source=data.jsonl", "on_error=reject", exit_code=4)
+    assert "30 were rejected, 30 of them with" in done.stderr
+    assert "surrogate" in done.stderr
+    assert len((steps.artifacts(run) / "rejects.jsonl").read_text().splitlines()) == 30
+    (steps.folder / "cut.csv.gz").write_bytes(b"\x1f\x8b\x08\x00cut")
+    run, done = steps.run("ingest", "source=cut.csv.gz", "on_error=reject", exit_code=4)
+    assert "has no row that can be used: 1 were rejected" in done.stderr
+
+
+def test_a_lost_file_and_a_class_that_nobody_has_are_told(steps):
+    write_csv(steps.folder / "moods.csv")
+    (steps.folder / "cut.csv.gz").write_bytes(b"\x1f\x8b\x08\x00cut")
+    words = ("text=said", "label=mood", "on_error=reject", "label_map=pos=good,negg=bad", "table=./t")
+    run, done = steps.run("ingest", "source=moods.csv,cut.csv.gz", *words)
+    assert "1 row was rejected" in done.stdout
+    assert "1 of the files could not be read, or not to the end" in done.stdout
+    assert "no label was 'negg'; the labels are good, neg." in done.stdout
+    assert "'pos'" not in done.stdout
+    assert run.data.metrics["rejects"] == 1

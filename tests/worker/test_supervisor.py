@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from dlops.worker.job import Job
+from dlops.worker.supervisor import Supervisor
 
 PRINTS = r"""
 import os, sys, time
@@ -89,3 +96,19 @@ def test_a_folder_that_is_gone_fails_the_run_and_leaves_it_closed(work, client, 
     assert (last[-1]["status"], last[-1]["exit_code"]) == ("FAILED", 1)
     assert "FileNotFoundError" in last[-1]["error"]
     assert client.get_run(last[0]["run_id"]).info.status == "FAILED"
+
+
+def test_what_is_printed_last_is_not_missed_on_a_busy_machine(monkeypatch):
+    """The command prints and ends between the look for its output and the look for its end."""
+    fields = ("step", "entry_point", "target", "command", "folder", "tracking_uri", "experiment", "lock_folder")
+    told = []
+    events = SimpleNamespace(emit=lambda event, **more: told.append((event, more)))
+    watching = Supervisor(Job(**dict.fromkeys(fields, "")), events)
+    child = subprocess.Popen(["/bin/sh", "-c", "sleep 0.4; echo loaded"], stdout=subprocess.PIPE)
+    monkeypatch.setattr(watching, "_pass_on_progress", lambda *_: child.wait())
+    kept = []
+    record = SimpleNamespace(write=kept.append, stop_asked=threading.Event(), run_id="none")
+    with child.stdout:
+        assert watching._watch(child, record, Path("nothing")) == ""
+    assert told == [("output", {"text": "loaded\n"})]
+    assert kept == [b"loaded\n"]
