@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def ingest(settings: Ingest) -> None:
         counts.rows, counts.near_duplicates = shares.total, len(unwanted)
         _refuse_the_useless(source, preparation, shares, rejects)
         say(_told(preparation, shares))
-        _warn_of_names_that_nothing_has(settings, shares)
+        _warn_of_names_that_nothing_has(preparation.labels.renamed, shares)
         card = Card(
             title=Path(uri).name,
             description=_made(settings, source, preparation),
@@ -92,13 +92,8 @@ def ingest(settings: Ingest) -> None:
         _log(source, version, counts, shares)
         named = {"table": version.uri, "version": version.number, "digest": version.digest}
         _log_card(replace(card, title=f"{card.title}@{version.number}", description={**card.description, **named}))
-        if counts.rejects:
-            record.file(rejects.file)
-            rows_were = "1 row was" if counts.rejects == 1 else f"{counts.rejects} rows were"
-            say(f"{rows_were} rejected; rejects.jsonl in the run has the reason of each.")
-            if rejects.files:
-                shown = ", ".join(sorted(rejects.files)[:_SHOWN])
-                say(f"Warning: {len(rejects.files)} of the files could not be read, or not to the end: {shown}")
+        if rejects.count:
+            _log_rejects(rejects)
         if kept.bytes <= settings.snapshot_mb << 20:
             _keep_snapshot(kept)
     shown = ", ".join(f"{shares.rows.get(name, 0)} {name}" for name in splits.NAMES)
@@ -147,7 +142,7 @@ def _progress(source: Source) -> Callable[[int], None]:
 
 def _nothing_read(source: Source, rejects: Rejects) -> DataError:
     """Say why no row is left, with the list of rejects in the run where it was asked for."""
-    if not rejects.reasons:
+    if not rejects.count:
         return DataError(f"{source.where} holds no rows.", hint="Is it the right file?")
     record.file(rejects.file)
     reason, count = rejects.reasons.most_common(1)[0]
@@ -155,10 +150,9 @@ def _nothing_read(source: Source, rejects: Rejects) -> DataError:
     return DataError(said, hint="rejects.jsonl in the run has the reason of each.")
 
 
-def _warn_of_names_that_nothing_has(settings: Ingest, shares: Shares) -> None:
+def _warn_of_names_that_nothing_has(renamed: Mapping[str, str], shares: Shares) -> None:
     """A class that is renamed and does not occur is likely misspelt."""
-    named = dict(entry.split("=", 1) for entry in settings.label_map)
-    for old, new in named.items() if shares.labels else ():
+    for old, new in renamed.items() if shares.labels else ():
         if new not in shares.labels:
             say(f"Warning label_map: no label was {old!r}; the labels are {_named(sorted(shares.labels))}.")
 
@@ -170,9 +164,9 @@ def _named(labels: Sequence[str]) -> str:
 
 def _refuse_the_useless(source: Source, preparation: Preparation, shares: Shares, rejects: Rejects) -> None:
     """Refuse what nothing can be learned from, before anything is written."""
-    if not shares.total and rejects.reasons:
-        raise _nothing_read(source, rejects)
     if not shares.total:
+        if rejects.count:
+            raise _nothing_read(source, rejects)
         raise DataError(
             f"{source.where} has no row with both a text and a label.", hint="Name the columns: text=, label=."
         )
@@ -280,6 +274,15 @@ def _log(source: Source, version: tables.Version, counts: Counts, shares: Shares
     )
     record.output("dataset", version.reference)
     record.output("digest", version.digest)
+
+
+def _log_rejects(rejects: Rejects) -> None:
+    record.file(rejects.file)
+    rows_were = "1 row was" if rejects.count == 1 else f"{rejects.count} rows were"
+    say(f"{rows_were} rejected; rejects.jsonl in the run has the reason of each.")
+    if rejects.files:
+        shown = ", ".join(sorted(rejects.files)[:_SHOWN])
+        say(f"Warning: {len(rejects.files)} of the files could not be read, or not to the end: {shown}")
 
 
 def _keep_snapshot(rows: ParquetFiles) -> None:

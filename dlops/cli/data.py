@@ -20,6 +20,7 @@ from dlops.cli.command import Command
 from dlops.cli.options import AsJson
 from dlops.config import locations, paths
 from dlops.config.parameters import suggestion
+from dlops.config.terminal import visible
 from dlops.errors import UsageError
 from dlops.project import plan
 
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
 _LABELS = 20
 """Labels that are printed; `--json` has them all."""
-
-
-_UNSEEN = {number: f"\\x{number:02x}" for number in (*range(10), *range(11, 32), *range(127, 160))}
-"""Control characters that data holds, as they are written: no terminal obeys them."""
 
 
 class Commands(TyperGroup):
@@ -324,7 +321,7 @@ def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequ
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="right" if place in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell.translate(_UNSEEN)) for cell in row))
+        table.add_row(*(Text(visible(cell, lines=True)) for cell in row))
     return table
 
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from dlops.data import raw_bytes
 from dlops.data.raw_bytes import Bytes, Places
+from dlops.data.tally import Tally
 from dlops.errors import DataError
 
 VERSION = 1
@@ -60,7 +61,7 @@ _PASSES = 8
 
 
 @dataclass
-class Changes:
+class Changes(Tally):
     """How many texts were looked at and changed, and by what; a text may be changed by several switches."""
 
     texts: int = 0
@@ -71,11 +72,6 @@ class Changes:
     """Texts that had another normal form."""
     whitespace: int = 0
     """Texts without either that had runs of blanks, blanks at their ends, or control characters."""
-
-    def add(self, other: Changes) -> None:
-        """Take those of other texts."""
-        for own in fields(self):
-            setattr(self, own.name, getattr(self, own.name) + getattr(other, own.name))
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,12 @@ from dlops.data.distributions import Lengths
 from dlops.data.labels import Labels
 from dlops.data.rows import Chunk, Reject, Values, distinct
 from dlops.data.staging import Table
+from dlops.data.tally import Tally
 from dlops.errors import DataError
 
 
 @dataclass
-class Counts:
+class Counts(Tally):
     """Where the rows went: `rows_in` is the sum of `rows` and of all that were left out."""
 
     rows_in: int = 0
@@ -40,11 +41,6 @@ class Counts:
     """Those among the duplicates whose label is another one; the first stays."""
     leaking: int = 0
     """Those among the duplicates that the source has in another split."""
-
-    def add(self, other: Counts) -> None:
-        """Take those of other rows."""
-        for own in fields(self):
-            setattr(self, own.name, getattr(self, own.name) + getattr(other, own.name))
 
 
 @dataclass

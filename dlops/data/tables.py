@@ -241,9 +241,7 @@ def _last(uri: str) -> Commit | None:
                 if isinstance(error, TableNotFoundError):
                     raise
                 raise DataError(f"The table {uri} cannot be opened: {_first_line(error)}.") from error
-    if folder and (
-        (folder.exists() and not folder.is_dir()) or (folder.is_dir() and any(folder.iterdir()) and not _begun(folder))
-    ):
+    if folder and (any(folder.iterdir()) and not _begun(folder) if folder.is_dir() else folder.exists()):
         hint = "Name a folder that does not exist yet: table=…"
         raise DataError(f"{uri} is there already and is no Delta table.", hint=hint)
     return None

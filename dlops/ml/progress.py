@@ -8,18 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+from dlops.config.terminal import visible
+
 VARIABLE = "DLOPS_PROGRESS"
 """Environment variable naming the file that the launcher reads."""
 
 _FILE_SECONDS = 0.2
 _LINE_SECONDS = 10.0
-_UNSEEN = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))}
-"""Control characters, as they are written."""
 
 
 def say(line: str) -> None:
     """Print one line of the step's story; what data put into it commands no terminal."""
-    sys.stdout.write(f"{line.translate(_UNSEEN)}\n")
+    sys.stdout.write(f"{visible(line)}\n")
     sys.stdout.flush()
 
 

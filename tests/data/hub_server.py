@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import threading
 import urllib.parse
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.data.loopback import serving
 
 
 @dataclass
@@ -140,13 +140,5 @@ def _folder(name):
     return {"type": "directory", "path": name, "size": 0, "oid": _oid(name.encode())}
 
 
-@contextlib.contextmanager
 def running():
-    with Hub() as hub:
-        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield hub
-        finally:
-            hub.shutdown()
-            thread.join()
+    return serving(Hub())

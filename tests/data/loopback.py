@@ -37,8 +37,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def running():
-    with Server() as server:
+def serving(server):
+    """Let a server answer as long as the context lasts."""
+    with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -46,6 +47,10 @@ def running():
         finally:
             server.shutdown()
             thread.join()
+
+
+def running():
+    return serving(Server())
 
 
 def code(status, body=b"no", **headers):

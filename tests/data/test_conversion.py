@@ -18,6 +18,7 @@ from dlops.data.conversion import Conversion, Counts
 from dlops.data.labels import Labels
 from dlops.data.rows import Chunk, Reject
 from dlops.errors import DataError
+from tests.data import ugly
 
 
 def chunk(**columns):
@@ -56,18 +57,7 @@ def test_values_that_are_equal_but_not_the_same_are_told_apart():
     assert made.rows["label"].to_pylist() == ["1", "true", "1", "1"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "value", "said"),
-    [
-        ("classes", {"a": 1}, "dict"),
-        ("classes", "\ud800", "surrogates"),
-        ("multilabel", "[a", "no list"),
-        ("multilabel", [{"a": 1}], "dict"),
-        ("number", "four", "no number"),
-        ("number", "inf", "finite"),
-        ("number", [1], "no number"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "value", "said"), ugly.LABELS)
 def test_what_is_no_label_is_told_in_its_place(kind, value, said):
     made = converted(text=list("abcd"), label=[None, value, "1", value], kind=kind)
     assert [line for line, _ in told(made)] == [3, 5]

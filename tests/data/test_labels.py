@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dlops.data import labels
 from dlops.data.labels import Labels
 from dlops.errors import UsageError
+from tests.data import ugly
 
 
 @pytest.mark.parametrize(
@@ -39,18 +40,7 @@ def test_canonical(kind, value, text):
     assert Labels(kind=kind, separator=";").canonical(value) == text
 
 
-@pytest.mark.parametrize(
-    ("kind", "value", "said"),
-    [
-        ("classes", {"a": 1}, "dict"),
-        ("classes", "\ud800", "surrogates"),
-        ("multilabel", "[a", "no list"),
-        ("multilabel", [{"a": 1}], "dict"),
-        ("number", "four", "no number"),
-        ("number", "inf", "finite"),
-        ("number", [1], "no number"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "value", "said"), ugly.LABELS)
 def test_what_is_no_label_is_told(kind, value, said):
     with pytest.raises(ValueError, match=said):
         Labels(kind=kind).canonical(value)

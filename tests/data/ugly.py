@@ -18,6 +18,17 @@ ROWS = [
     for number, (word, label) in enumerate([("film", "pos"), ("book", "neg"), ("ünïcode", "pos")] * 20)
 ]
 
+LABELS = [
+    ("classes", {"a": 1}, "dict"),
+    ("classes", "\ud800", "surrogates"),
+    ("multilabel", "[a", "no list"),
+    ("multilabel", [{"a": 1}], "dict"),
+    ("number", "four", "no number"),
+    ("number", "inf", "finite"),
+    ("number", [1], "no number"),
+]
+"""Kinds of labels, values that are none of that kind, and what is said of each."""
+
 
 def csv(rows=ROWS, delimiter=","):
     quoted = [
