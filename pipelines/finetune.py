@@ -3,89 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dlops.ml import (
     backbones,
     baselines,
-    batches,
     datasets,
-    features,
+    fine_tuning,
     hardware,
+    model_card,
     packaging,
     pictures,
+    ranks,
     record,
     report,
     step,
-    strategies,
     targets,
-    tokens,
     training,
 )
-from dlops.ml.batches import FeatureRows, RandomBatches, TokenRows
-from dlops.ml.classifier import Classifier, Optimization
-from dlops.ml.datasets import Dataset, Split
+from dlops.ml.datasets import Dataset
 from dlops.ml.evaluation import Evaluation
-from dlops.ml.features import Rows
-from dlops.ml.hardware import Arithmetic
-from dlops.ml.networks import Averaging, Network
 from dlops.ml.progress import say
 from dlops.ml.settings import Finetune
-from dlops.ml.strategies import Strategy
-from dlops.ml.targets import Number, Target
 from dlops.ml.training import Trained
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _SHOWN = 20
 
 
 def finetune(settings: Finetune) -> None:
     """Read the dataset, train, test beside the baselines, log figures, pictures and the model."""
+    with record.system_metrics():
+        _finetune(settings)
+
+
+def _finetune(settings: Finetune) -> None:
     location = backbones.locate(settings.model)
-    strategy = _strategy(settings)
+    arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
     dataset = datasets.open(settings.dataset)
     _log_dataset(dataset)
-    arithmetic = hardware.arithmetic(settings.precision)
-    training.seed(settings.seed)
     balanced = settings.class_weights == "balanced"
     target = targets.of(dataset.kind, dataset.labels, dataset.train.labels, balanced=balanced)
-    network, tokenizer = backbones.load(location, target, head=_head(settings), attention=arithmetic.attention)
-    told = f"{network.size / 1e6:.1f} million weights, {settings.strategy}, head {_head(settings)}, {arithmetic}"
-    say(f"Model {settings.model}: {told}")
+    head = fine_tuning.head(settings)
 
-    rows = _rows(dataset, tokenizer, target, settings, arithmetic)
-    trained = _train(network, rows, target, strategy, settings, arithmetic)
-    say(f"Trained in {trained.seconds:.0f} s; the weights of epoch {trained.best_epoch} are kept")
+    trainings: list[Trained] = []
+    for seed in range(settings.seed, settings.seed + settings.seeds):
+        training.seed(seed)
+        network, tokenizer = backbones.load(location, target, head=head, attention=arithmetic.attention)
+        if not trainings:
+            told = f"{network.size / 1e6:.1f} million weights, {settings.strategy}, head {head}, {arithmetic}"
+            say(f"Model {settings.model}: {told}")
+            rows = fine_tuning.rows(dataset, tokenizer, target, settings, arithmetic)
+        trained = fine_tuning.fit(network, rows, target, settings, seed, arithmetic)
+        say(f"Trained in {trained.seconds:.0f} s; the weights of epoch {trained.best_epoch} are kept")
+        if not trainings or trained.score > max(before.score for before in trainings):
+            best, chosen = network, trained
+        trainings.append(trained)
+    if not ranks.is_first():
+        return
 
     rivals = baselines.evaluations(dataset)
-    _log_report(settings, dataset, trained, rivals)
-    uri = packaging.log(network, tokenizer, dataset, max_length=settings.max_length, backbone=settings.model)
+    found = report.summary(settings, dataset, chosen, rivals, trainings)
+    _log_report(settings, dataset, chosen, rivals, found)
+    card = model_card.markdown(found, intended_use=settings.intended_use)
+    record.text("model_card.md", card)
+    uri = packaging.log(best, tokenizer, dataset, max_length=settings.max_length, backbone=settings.model, card=card)
     record.output("model", uri)
-    say(report.verdict(trained.test, rivals, synthetic=dataset.synthetic))
+    if seeds := found.get("seeds"):
+        say(f"Test {report.named(found['headline'])} of {settings.seeds} seeds: {report.spread_of(seeds)}")
+    say(found["verdict"])
+    if found["warning"]:
+        say(f"Warning: {found['warning']}.")
     say(f"Model {uri}")
-
-
-def _head(settings: Finetune) -> str:
-    if settings.head != "auto":
-        return settings.head
-    return "all_layers" if settings.strategy == "freeze" else "standard"
-
-
-def _strategy(settings: Finetune) -> Strategy:
-    match settings.strategy:
-        case "freeze":
-            return strategies.Freeze()
-        case "freeze_unfreeze":
-            return strategies.FreezeUnfreeze(settings.unfreeze[0])
-        case "unfreeze_milestones":
-            first, second = settings.unfreeze[0], settings.unfreeze[-1]
-            return strategies.UnfreezeMilestones(first, second, settings.unfreeze_layers)
-        case "lora":
-            return strategies.Lora(settings.lora_rank, 2 * settings.lora_rank, 0.0)
-        case _:
-            return Strategy()
 
 
 def _log_dataset(dataset: Dataset) -> None:
@@ -109,61 +97,13 @@ def _told(dataset: Dataset) -> str:
     return f"{what} {names}" if what else "labels are numbers"
 
 
-def _rows(
-    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, target: Target, settings: Finetune, arithmetic: Arithmetic
-) -> Rows:
-    """Tokenize the three splits."""
-
-    def tokenized(split: Split) -> TokenRows:
-        found = tokens.encode(tokenizer, split.texts, split.pairs, settings.max_length)
-        return TokenRows(found, target.encode(split.labels))
-
-    micro = settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator)
-    return Rows(
-        train=tokenized(dataset.train),
-        val=tokenized(dataset.val) if dataset.val.texts else None,
-        test=tokenized(dataset.test),
-        collate=batches.Collator(tokenizer.pad_token_id or 0, micro),
-    )
-
-
-def _train(
-    network: Network, rows: Rows, target: Target, strategy: Strategy, settings: Finetune, arithmetic: Arithmetic
-) -> Trained:
-    """Train on tokens, or the head alone on features that were computed once (freeze)."""
-    strategy.prepare(network)
-    if settings.strategy == "freeze":
-        rows = features.of(network, rows, arithmetic)
-        if isinstance(network, Averaging) and isinstance(rows.train, FeatureRows):
-            network.standardise(rows.train.features)
-    sampler = RandomBatches(
-        rows.train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=settings.seed
-    )
-    loaders = training.Loaders(
-        train=batches.training(rows.train, rows.collate, sampler),
-        val=batches.evaluation(rows.val, rows.collate) if rows.val else None,
-        test=batches.evaluation(rows.test, rows.collate),
-    )
-    optimization = Optimization(
-        learning_rate=settings.learning_rate,
-        head_learning_rate=settings.head_learning_rate,
-        weight_decay=settings.weight_decay,
-        schedule=settings.schedule,
-        warm_up=settings.warm_up,
-        clip=settings.clip,
-    )
-    module = Classifier(network, target, optimization, seed=settings.seed)
-    patience = settings.early_stopping
-    trained = training.train(
-        module, strategy, loaders, epochs=settings.epochs, arithmetic=arithmetic, patience=patience
-    )
-    strategy.finish(network)
-    if isinstance(target, Number):
-        target.in_its_own_units(network.last)
-    return trained
-
-
-def _log_report(settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapping[str, Evaluation]) -> None:
+def _log_report(
+    settings: Finetune,
+    dataset: Dataset,
+    trained: Trained,
+    rivals: Mapping[str, Evaluation],
+    found: Mapping[str, Any],
+) -> None:
     """Log the test's figures beside the baselines', the pictures and the summary."""
     test, name = trained.test, trained.test.headline
     intervals = {
@@ -174,6 +114,8 @@ def _log_report(settings: Finetune, dataset: Dataset, trained: Trained, rivals: 
     record.metrics(
         {
             **test.metrics("test", per_class=True),
+            **(trained.val.metrics("best_val", per_class=True) if trained.val else {}),
+            **{f"seeds_test_{name}_{what}": value for what, value in _spread(found).items()},
             **intervals,
             **{f"baseline_{rival}_test_{name}": found.value for rival, found in rivals.items()},
             "train_seconds": trained.seconds,
@@ -188,9 +130,12 @@ def _log_report(settings: Finetune, dataset: Dataset, trained: Trained, rivals: 
     record.picture("curves.png", pictures.curves(trained.epochs, trained.best_epoch, title))
     ends = test.intervals()[name]
     record.picture("baselines.png", pictures.baselines(bars, ends, f"test {report.named(name)}", tested))
-    found = report.summary(settings, dataset, trained, rivals)
     record.document("summary.json", found)
     record.text("summary.md", report.markdown(found))
+
+
+def _spread(found: Mapping[str, Any]) -> dict[str, float]:
+    return {what: value for what, value in found.get("seeds", {}).items() if what != "values"}
 
 
 if __name__ == "__main__":

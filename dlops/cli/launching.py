@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,15 +13,23 @@ from dlops.cli.options import Common
 from dlops.targets.dry_run import DryRun
 from dlops.targets.names import named
 
+if TYPE_CHECKING:
+    from dlops.project.plan import Request
+
 
 def launch_step(step: str, overrides: Sequence[str] | None, common: Common) -> None:
     """Launch a step as the command line asks, and exit with its outcome's code."""
+    launch(lambda: options.request(step, overrides, common), common)
+
+
+def launch(asked: Callable[[], Request], common: Common) -> None:
+    """Launch what is asked, which is read while the target makes ready, and exit with its outcome's code."""
     target = DryRun(named(common.on)) if common.dry_run else named(common.on)
     with target.ahead():
-        from dlops.project.launch import launch
+        from dlops.project.launch import launch as launched
 
-        request = options.request(step, overrides, common)
+        request = asked()
         with Follower(quiet=common.quiet, detached=common.detach) as follower:
-            outcome = launch(request, target, show=follower.show, detach=common.detach, dry_run=common.dry_run)
+            outcome = launched(request, target, show=follower.show, detach=common.detach, dry_run=common.dry_run)
     console.show_outcome(outcome, as_json=common.json, quiet=common.quiet)
     raise typer.Exit(outcome.exit_code)

@@ -28,6 +28,7 @@ COMMANDS = {
         "status": "List the latest runs, or tell all about one.",
         "logs": "Print what a run printed, or follow it.",
         "cancel": "End a run and everything it started.",
+        "resume": "Go on where a run was interrupted.",
         "ui": "Show runs, metrics and models in a browser.",
     },
     "Look after data": {
@@ -44,7 +45,7 @@ COMMANDS = {
 
 _GROUPS = frozenset({"data"})
 """Commands that have commands of their own: the module holds their Typer app."""
-_TAKES_PARAMETERS = frozenset({"ingest", "finetune", "config"})
+_TAKES_PARAMETERS = frozenset({"ingest", "finetune", "config", "resume"})
 
 
 class Commands(TyperGroup):

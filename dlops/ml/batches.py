@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from dlops.ml import ranks
 from dlops.ml.tokens import Tokens
 
 Micro: TypeAlias = dict[str, torch.Tensor]
@@ -122,7 +124,8 @@ class RandomBatches(Sampler[list[int]]):
     """Draws random batches: another order each epoch, the same for the same seed and epoch, whatever went before.
 
     A batch holds `rows` rows, or with `tokens` about as many as have that many tokens together; there are as many
-    batches in each epoch.
+    batches in each epoch. Where several processes train, each takes its share of the rows of every batch; one for
+    which there is none takes the first row too, as nobody can be left waiting.
     """
 
     def __init__(self, lengths: Sequence[int], *, rows: int, tokens: int | None = None, seed: int = 0) -> None:
@@ -155,7 +158,17 @@ class RandomBatches(Sampler[list[int]]):
             before = np.cumsum(self._lengths[order]) - self._lengths[order]
             cuts = np.flatnonzero(np.diff(before * len(self) // int(self._lengths.sum()))) + 1
         for rows in np.split(order, cuts)[skipped:]:
-            yield rows.tolist()
+            yield ranks.share(rows.tolist()) or rows[:1].tolist()
+
+
+def halved(batch: Batch) -> Batch:
+    """Give the batch in parts of half as many rows, each padded no further than before."""
+    parts = []
+    for part in batch:
+        rows = len(part["labels"])
+        cuts = [0, (rows + 1) // 2, rows] if rows > 1 else [0, 1]
+        parts += [{name: tensor[start:end] for name, tensor in part.items()} for start, end in itertools.pairwise(cuts)]
+    return parts
 
 
 def training(rows: TokenRows | FeatureRows, collate: Collate, sampler: RandomBatches) -> DataLoader[Any]:
@@ -163,12 +176,23 @@ def training(rows: TokenRows | FeatureRows, collate: Collate, sampler: RandomBat
     return DataLoader(cast(Any, rows), batch_sampler=sampler, collate_fn=collate)
 
 
+class OrderedBatches(Sampler[list[int]]):
+    """Gives every row once, the shortest first: hardly any padding. Each of several processes has its share."""
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        self._batches = [order[at : at + _EVALUATION_ROWS] for at in range(0, len(order), _EVALUATION_ROWS)]
+
+    def __len__(self) -> int:
+        return len(ranks.share(self._batches))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(ranks.share(self._batches))
+
+
 def evaluation(rows: TokenRows | FeatureRows, collate: Collate) -> DataLoader[Any]:
-    """Give every row once, the shortest first: hardly any padding."""
-    lengths = rows.lengths
-    order = sorted(range(len(rows)), key=lengths.__getitem__)
-    batches = [order[at : at + _EVALUATION_ROWS] for at in range(0, len(order), _EVALUATION_ROWS)]
-    return DataLoader(cast(Any, rows), batch_sampler=batches, collate_fn=collate)
+    """Give every row once."""
+    return DataLoader(cast(Any, rows), batch_sampler=OrderedBatches(rows.lengths), collate_fn=collate)
 
 
 def order(loader: DataLoader[Any]) -> list[int]:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 import torch
 
+from dlops.errors import StepFailed
 from dlops.ml import record
 from dlops.ml.batches import Batch
 from dlops.ml.classifier import Classifier
 from dlops.ml.progress import Progress, say
 from dlops.ml.strategies import Strategy
+
+Writing: TypeAlias = Callable[[str], AbstractContextManager[Path]]
+"""Gives the file that a checkpoint of this name is written to, and takes care of it once it is written."""
+
+FINISHED = "finished"
+"""Name of the checkpoint at the end; those within the training are named by their steps, and sort before it."""
+
+_REST = 20
+"""Times as long as the last checkpoint took, at least, pass before the next: they cost five percent at most."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +43,10 @@ class Epoch:
 class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
     """Tells, logs and keeps the figures of every epoch."""
 
-    def __init__(self, epochs: int, batches: int) -> None:
+    def __init__(self, epochs: int, batches: int, prefix: str = "") -> None:
+        """Take how many there are, and what the names of the metrics begin with."""
         self.epochs: list[Epoch] = []
+        self._prefix = prefix
         self._count = epochs
         self._batches = batches
         self._progress = Progress(epochs * batches, "batches")
@@ -46,6 +59,9 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
         self.epochs = [Epoch(**epoch) for epoch in state_dict["epochs"]]
 
     def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Log what went before an interruption, so that the curves of this run are whole."""
+        for epoch in self.epochs:
+            self._log(epoch)
         self.on_train_epoch_start(trainer, module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Classifier) -> None:
@@ -66,9 +82,13 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
             metrics |= module.result.metrics("val")
         epoch = Epoch(trainer.current_epoch + 1, time.monotonic() - self._started, metrics)
         self.epochs.append(epoch)
-        record.metrics({**metrics, "epoch_seconds": epoch.seconds}, step=epoch.number)
+        self._log(epoch)
         figures = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         say(f"Epoch {epoch.number}/{self._count}: {figures} ({epoch.seconds:.0f} s)")
+
+    def _log(self, epoch: Epoch) -> None:
+        found = {**epoch.metrics, "epoch_seconds": epoch.seconds}
+        record.metrics({f"{self._prefix}{name}": value for name, value in found.items()}, step=epoch.number)
 
 
 class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
@@ -77,22 +97,23 @@ class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types 
     def __init__(self) -> None:
         self.epoch = 0
         """Counted from 1; 0 as long as no epoch was judged."""
-        self._score = (-math.inf, 0.0)
+        self.score = (-math.inf, 0.0)
+        """Of that epoch: the score, and minus the loss."""
         self._weights: dict[str, torch.Tensor] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "score": list(self._score), "weights": self._weights}
+        return {"epoch": self.epoch, "score": list(self.score), "weights": self._weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epoch, self._weights = state_dict["epoch"], state_dict["weights"]
-        self._score = (state_dict["score"][0], state_dict["score"][1])
+        self.score = (state_dict["score"][0], state_dict["score"][1])
 
     def on_validation_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         if module.result is None or trainer.state.fn != "fit":
             return
         score = (module.result.score, -module.result.loss)
-        if score > self._score:
-            self._score, self.epoch = score, trainer.current_epoch + 1
+        if score > self.score:
+            self.score, self.epoch = score, trainer.current_epoch + 1
             self._weights = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
 
     def on_train_end(self, trainer: pl.Trainer, module: Classifier) -> None:
@@ -103,30 +124,76 @@ class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types 
 
 
 class Checkpoints(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
-    """Writes a checkpoint at the end of each epoch, and within it when the last one is some time ago."""
+    """Writes a checkpoint when the last one is some time ago, so that an interruption costs no more than that."""
 
-    def __init__(self, folder: Path, seconds: float, keep: Callable[[Path], None]) -> None:
-        self._folder, self._seconds, self._keep = folder, seconds, keep
+    def __init__(
+        self, writing: Writing, seconds: float, identity: Mapping[str, str], *, finished: bool = False
+    ) -> None:
+        """Take where each is written, the seconds between two, and what the training is about.
+
+        With `finished` the end of the training has one too: another training comes after it.
+        """
+        self._writing, self._seconds, self._identity, self._finished = writing, seconds, dict(identity), finished
+        self._ended, self._last, self._cost = False, time.monotonic(), 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"identity": self._identity, "ended": self._ended}
+
+    def has_ended(self, checkpoint: Mapping[str, Any]) -> bool:
+        """Tell whether a checkpoint is of the end of its training."""
+        return bool(checkpoint["callbacks"][self.state_key]["ended"])
+
+    def check(self, checkpoint: Mapping[str, Any]) -> None:
+        """Refuse a checkpoint of another training.
+
+        Raises:
+            StepFailed: it is of other data or settings; the message names them.
+        """
+        made = checkpoint["callbacks"][self.state_key]["identity"]
+        names = sorted(name for name in {*made, *self._identity} if made.get(name) != self._identity.get(name))
+        if names:
+            told = "; ".join(f"{name} was {made.get(name)}, is {self._identity.get(name)}" for name in names)
+            raise StepFailed(
+                f"The checkpoint is of another training: {told}.",
+                hint="Resume with what the run was launched with, its version of the data too: dataset=TABLE@VERSION.",
+            )
+
+    def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        del trainer, module
         self._last = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Classifier, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
         del module, outputs, batch
-        due = time.monotonic() - self._last >= self._seconds
-        if due and batch_idx + 1 < trainer.num_training_batches:  # the end of an epoch has a checkpoint of its own
-            self._write(trainer)
+        if batch_idx + 1 < trainer.num_training_batches:  # the end of the epoch comes after it, with more to keep
+            self._write_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Runs after what the other callbacks note of the epoch, if this is the last of them."""
         del module
-        self._write(trainer)
+        if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+            self._write_if_due(trainer)
 
-    def _write(self, trainer: pl.Trainer) -> None:
-        file = self._folder / f"{trainer.global_step:08d}.safetensors"
-        trainer.save_checkpoint(file)
-        self._keep(file)
+    def on_train_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Runs when the best weights are back, if this is the last of the callbacks."""
+        del module
+        if self._finished:
+            self._ended = True
+            with self._writing(FINISHED) as file:
+                trainer.save_checkpoint(file)
+
+    def _write_if_due(self, trainer: pl.Trainer) -> None:
+        """Write one, unless that were to take more than a small share of the time."""
+        began = time.monotonic()
+        if not trainer.strategy.reduce_boolean_decision(
+            began - self._last >= max(self._seconds, _REST * self._cost), all=False
+        ):
+            return
+        with self._writing(f"{trainer.global_step:08d}") as file:
+            trainer.save_checkpoint(file)
         self._last = time.monotonic()
+        self._cost = self._last - began
 
 
 class Stages(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us

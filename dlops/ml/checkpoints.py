@@ -18,6 +18,7 @@ from dlops.errors import StepFailed
 from dlops.ml import cache
 from dlops.ml.cache import Tensors
 
+SUFFIX = ".safetensors"
 _STRUCTURE, _DIGEST = "structure", "digest"
 _TENSOR, _TUPLE, _ITEMS, _FLOAT = "$tensor", "$tuple", "$items", "$float"
 

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from dlops.errors import StepFailed
-from dlops.ml import batches
+from dlops.ml import batches, memory, ranks
 from dlops.ml.batches import Batch
 from dlops.ml.evaluation import Evaluation
 from dlops.ml.networks import Network, trainable
+from dlops.ml.progress import say
 from dlops.ml.targets import Target
 
 Schedule: TypeAlias = Literal["linear", "cosine", "constant"]
@@ -54,6 +55,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         self._seed = seed
         self._seen = 0
         self._epoch = -1
+        self._halvings = 0
         self._answers: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def training_step(self, batch: Batch, index: int) -> None:
@@ -63,30 +65,57 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         have.
 
         Raises:
-            StepFailed: the loss is no finite number.
+            StepFailed: loss or gradient is no finite number, or a single row does not fit into memory.
         """
-        torch.manual_seed(hash((self._seed, self.trainer.global_step)) & (2**63 - 1))
-        rows = self._rows_of_all_devices(batch)
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
-        optimizer.zero_grad()
+        rows = self._rows_of_all_devices(batch)
+        for _ in range(self._halvings):
+            batch = batches.halved(batch)
+        while True:
+            torch.manual_seed(hash((self._seed, self.trainer.global_step, self.trainer.global_rank)) & (2**63 - 1))
+            optimizer.zero_grad()
+            try:
+                summed = self._gradients(batch, rows)
+            except (RuntimeError, MemoryError) as error:
+                batch = self._smaller(batch, error)
+            else:
+                break
+        length = nn.utils.clip_grad_norm_(self.parameters(), self.optimization.clip or math.inf).item()
+        for what, value in (("loss", summed), ("gradient's length", length)):
+            if not math.isfinite(value):
+                raise StepFailed(
+                    f"The {what} became {value} in epoch {self.current_epoch + 1}, batch {index + 1}.",
+                    hint="Try a lower learning_rate, or precision=32.",
+                )
+        optimizer.step()
+        scheduler.step()
+        own = sum(len(part["labels"]) for part in batch)
+        self.train_loss += (summed - self.train_loss) * own / (self._seen + own)
+        self._seen += own
+
+    def _gradients(self, batch: Batch, rows: int) -> float:
+        """Sum the gradients of a batch, part by part; give its loss, as this process's share of the mean."""
         summed = 0.0
         for number, part in enumerate(batch, start=1):
             with contextlib.nullcontext() if number == len(batch) else self._unsynchronised():
                 loss = self.target.loss(self.network(part), part["labels"]) * (self.trainer.world_size / rows)
                 self.manual_backward(loss)
             summed += loss.item()
-        if not math.isfinite(summed):
-            raise StepFailed(
-                f"The loss became {summed} in epoch {self.current_epoch + 1}, batch {index + 1}.",
-                hint="Try a lower learning_rate, or precision=32.",
-            )
-        if self.optimization.clip:
-            nn.utils.clip_grad_norm_(self.parameters(), self.optimization.clip)
-        optimizer.step()
-        scheduler.step()
-        own = sum(len(part["labels"]) for part in batch)
-        self.train_loss += (summed - self.train_loss) * own / (self._seen + own)
-        self._seen += own
+        return summed
+
+    def _smaller(self, batch: Batch, error: Exception) -> Batch:
+        """Halve the parts of a batch that did not fit into memory, and those of all later ones.
+
+        Raises:
+            StepFailed: they are single rows, or other processes wait for this one.
+        """
+        if not memory.is_exhausted(error):
+            raise error
+        if self.trainer.world_size > 1 or all(len(part["labels"]) == 1 for part in batch):
+            raise memory.exhausted("A training step") from error
+        self._halvings += 1
+        say(f"A training step did not fit into memory: it is taken in parts of 1/{2**self._halvings} from here on.")
+        return batches.halved(batch)
 
     def on_train_start(self) -> None:
         self.on_train_epoch_start()  # Lightning leaves that out where it goes on within an epoch
@@ -118,11 +147,12 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         self._judge(self.trainer.test_dataloaders)
 
     def _judge(self, loader: Any) -> None:
-        """Judge all answers of a pass, in the order of the rows."""
-        logits, targets = (torch.cat(parts) for parts in zip(*self._answers, strict=True))
-        places = torch.tensor(batches.order(loader)).argsort()
+        """Judge all answers of a pass, those of every process, in the order of the rows."""
+        told = ranks.gathered((self._answers, batches.order(loader)))
+        logits, targets = (torch.cat(parts) for parts in zip(*(one for own, _ in told for one in own), strict=True))
+        places = torch.tensor([row for _, rows in told for row in rows]).argsort()
         self.result = self.target.evaluation(logits[places], targets[places])
-        self._answers.clear()
+        self._answers = []
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW (Loshchilov & Hutter, 2019); no weight decay on biases and norms."""

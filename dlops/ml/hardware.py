@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from dlops.config import processor
+from dlops.errors import StepFailed
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,59 @@ class Arithmetic:
         return f"{self.accelerator}, {'bf16' if self.bf16 else 'float32'}"
 
 
-def arithmetic(precision: str) -> Arithmetic:
+@dataclass(frozen=True)
+class Devices:
+    """How many train together."""
+
+    count: int = 1
+    """On each node."""
+    nodes: int = 1
+
+    @property
+    def total(self) -> int:
+        """On all nodes."""
+        return self.count * self.nodes
+
+
+def arithmetic(precision: str, accelerator: str = "auto") -> Arithmetic:
     """Choose the accelerator and the precision; `auto` takes bf16 only where the hardware has it.
 
     Emulated bf16 is many times slower than float32, so a guess would be expensive.
+
+    Raises:
+        StepFailed: there is no such accelerator here.
     """
-    accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    return Arithmetic(accelerator, precision == "bf16" or (precision == "auto" and has_bf16(accelerator)))
+    there = [name for name, counted in _COUNTS.items() if counted()]
+    chosen = _NAMES.get(accelerator, accelerator)
+    if accelerator == "auto":
+        chosen = there[0]
+    elif chosen not in there:
+        raise StepFailed(
+            f"accelerator={accelerator}: there is none here.",
+            hint=f"There is {', '.join(there)}; accelerator=auto takes {there[0]}.",
+        )
+    return Arithmetic(chosen, precision == "bf16" or (precision == "auto" and has_bf16(chosen)))
+
+
+def devices(accelerator: str, count: int, nodes: int) -> Devices:
+    """Choose how many devices of each node train; 0 is all, which of a processor is one.
+
+    Raises:
+        StepFailed: there are not so many.
+    """
+    there = _COUNTS[accelerator]()
+    if accelerator != "cpu" and count > there:
+        raise StepFailed(f"devices={count}: there are {there} here.", hint="devices=0 takes all of them.")
+    return Devices(count or there, nodes)
+
+
+_NAMES = {"gpu": "cuda"}
+_COUNTS: dict[str, Callable[[], int]] = {
+    "cuda": torch.cuda.device_count,
+    "mps": lambda: int(torch.backends.mps.is_available()),
+    "cpu": lambda: 1,
+}
+"""Torch's devices, the fastest first, and how many of each there are."""
 
 
 def has_bf16(accelerator: str) -> bool:

@@ -29,7 +29,13 @@ _REQUIREMENTS = ("mlflow", "torch", "transformers", "safetensors", "tokenizers",
 
 
 def log(
-    network: Network, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, *, max_length: int, backbone: str
+    network: Network,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+    *,
+    max_length: int,
+    backbone: str,
+    card: str = "",
 ) -> str:
     """Log a fine-tuned model on the active run, and give its `models:/m-…` URI.
 
@@ -49,6 +55,8 @@ def log(
         folder = str(Path(scratch) / NAME)
         network.save(Path(folder))
         tokenizer.save_pretrained(folder)
+        if card:
+            (Path(folder) / "README.md").write_text(card, encoding="utf-8")
         info = Model.log(
             name=NAME,
             artifact_path=None,

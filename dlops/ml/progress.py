@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from dlops.config.terminal import visible
+from dlops.ml import ranks
 
 VARIABLE = "DLOPS_PROGRESS"
 """Environment variable naming the file that the launcher reads."""
@@ -17,6 +18,7 @@ _FILE_SECONDS = 0.2
 _LINE_SECONDS = 10.0
 
 
+@ranks.first_only
 def say(line: str) -> None:
     """Print one line of the step's story; what data put into it commands no terminal."""
     sys.stdout.write(f"{visible(line)}\n")
@@ -33,6 +35,7 @@ class Progress:
         self._pause = _FILE_SECONDS if self._file else _LINE_SECONDS
         self._last = -self._pause if self._file else time.monotonic()
 
+    @ranks.first_only
     def update(self, done: int, text: str = "") -> None:
         """Tell that `done` units are done, unless it was told a moment ago; a file hears of the last one always."""
         now = time.monotonic()

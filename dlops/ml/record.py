@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mlflow.entities import Metric
 from mlflow.types.schema import ColSpec, Schema
 
 from dlops.data import scratch
+from dlops.ml import ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _OUTPUT = "dlops.output."
 
 
+@ranks.first_only
 def output(name: str, value: str) -> None:
     """Hand a value to the launcher and to later steps: the tag `dlops.output.NAME`."""
     mlflow.set_tag(f"{_OUTPUT}{name}", value)
@@ -37,11 +40,13 @@ def output_of(run_id: str, name: str) -> str | None:
     return tags.get(f"{_OUTPUT}{name}")
 
 
+@ranks.first_only
 def tag(name: str, value: str) -> None:
     """Set the tag `dlops.NAME`."""
     mlflow.set_tag(f"dlops.{name}", value)
 
 
+@ranks.first_only
 def metrics(values: Mapping[str, float], *, step: int = 0) -> None:
     """Log figures in one request; MLflow's own call for one figure costs as much as this one for ninety."""
     now = int(time.time() * 1000)
@@ -49,6 +54,7 @@ def metrics(values: Mapping[str, float], *, step: int = 0) -> None:
     mlflow.MlflowClient().log_batch(_run_id(), metrics=entries)
 
 
+@ranks.first_only
 def dataset(*, name: str, uri: str, version: int, digest: str, context: str, synthetic: bool) -> None:
     """Log the data that the run made or read, as MLflow's dataset input: where, which version, which digest."""
     columns = Schema([ColSpec("string", column) for column in ("text", "label", "split")])
@@ -57,11 +63,13 @@ def dataset(*, name: str, uri: str, version: int, digest: str, context: str, syn
     mlflow.log_input(MetaDataset(source, name=name, digest=digest, schema=columns), context=context, tags=tags)
 
 
+@ranks.first_only
 def document(name: str, content: Mapping[str, Any]) -> None:
     """Keep a JSON document as the artifact `name`."""
     text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+@ranks.first_only
 def text(name: str, content: str) -> None:
     """Keep a text as the artifact `name`; MLflow's own call leaves a file behind where the process is killed."""
     with scratch.folder() as folder:
@@ -70,11 +78,13 @@ def text(name: str, content: str) -> None:
         mlflow.log_artifact(str(written))
 
 
+@ranks.first_only
 def picture(name: str, figure: Figure) -> None:
     """Keep a figure as the artifact `name` (a PNG)."""
     mlflow.log_figure(figure, name, save_kwargs={"dpi": 120})
 
 
+@ranks.first_only
 def file(path: Path) -> None:
     """Keep a file as an artifact of the same name."""
     mlflow.log_artifact(str(path))
@@ -83,6 +93,24 @@ def file(path: Path) -> None:
 def place(name: str) -> str:
     """Give the URI of the artifact `name`."""
     return str(mlflow.get_artifact_uri(name))
+
+
+@contextmanager
+def system_metrics() -> Iterator[None]:
+    """Log use of processor, memory, disk, network and GPUs every 10 s meanwhile, unless MLflow was told yes or no."""
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING as TOLD
+
+    if TOLD.is_set() or not ranks.is_first():
+        yield
+        return
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(_run_id())
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 def _run_id() -> str:

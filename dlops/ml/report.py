@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from dlops.ml import baselines
@@ -40,11 +41,32 @@ def _against(test: Evaluation, rival: Evaluation) -> str:
     return "falls behind" if high < 0 else "is not told apart from"
 
 
-def summary(settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """Collect the report's figures, as JSON keeps them."""
-    test = trained.test
+def warning(test: Evaluation, rivals: Mapping[str, Evaluation]) -> str:
+    """Name the baselines that the model does not beat; nothing if it beats them all."""
+    unbeaten = [baselines.TITLES[name] for name, rival in rivals.items() if test.difference(rival)[0] <= 0]
+    if not unbeaten:
+        return ""
+    return f"the model does not beat the {' and the '.join(unbeaten)}: on this data it is not worth its price so far"
+
+
+def spread(trainings: Sequence[Trained]) -> dict[str, float]:
+    """Give mean, deviation (of a sample), least and greatest headline of the test rows over several seeds."""
+    values = [trained.test.value for trained in trainings]
+    return {"mean": mean(values), "std": stdev(values), "min": min(values), "max": max(values)}
+
+
+def summary(
+    settings: Finetune,
+    dataset: Dataset,
+    chosen: Trained,
+    rivals: Mapping[str, Evaluation],
+    trainings: Sequence[Trained] = (),
+) -> dict[str, Any]:
+    """Collect the report's figures, as JSON keeps them; `chosen` is the one of `trainings` whose model is kept."""
+    test = chosen.test
     found: dict[str, Any] = {
         "verdict": verdict(test, rivals, synthetic=dataset.synthetic),
+        "warning": warning(test, rivals),
         "headline": test.headline,
         "model": settings.model,
         "strategy": settings.strategy,
@@ -54,33 +76,43 @@ def summary(settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapp
             "digest": dataset.digest,
             "source": dataset.source,
             "synthetic": dataset.synthetic,
+            "kind": dataset.kind,
+            "labels": list(dataset.labels),
             "rows": {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)},
         },
-        "test": {
-            "loss": test.loss,
-            **test.figures,
-            "intervals": {name: list(ends) for name, ends in test.intervals().items()},
-            "classes": {label: asdict(scores) for label, scores in test.classes.items()},
-        },
+        "test": _figures(test),
         "baselines": {name: rival.figures for name, rival in rivals.items()},
-        "best_epoch": trained.best_epoch,
-        "training_seconds": trained.seconds,
+        "best_epoch": chosen.best_epoch,
+        "training_seconds": chosen.seconds,
     }
-    if isinstance(test, Classification):
-        found["test"]["confusion"] = test.confusion.tolist()
+    if chosen.val:
+        found["val"] = _figures(chosen.val)
+    if len(trainings) > 1:
+        found["seeds"] = {"values": [trained.test.value for trained in trainings], **spread(trainings)}
+    return found
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "loss": evaluation.loss,
+        **evaluation.figures,
+        "intervals": {name: list(ends) for name, ends in evaluation.intervals().items()},
+        "classes": {label: asdict(scores) for label, scores in evaluation.classes.items()},
+    }
+    if isinstance(evaluation, Classification):
+        found["confusion"] = evaluation.confusion.tolist()
     return found
 
 
 def markdown(found: Mapping[str, Any]) -> str:
     """Lay the summary out for reading."""
-    data, test, headline = found["dataset"], found["test"], found["headline"]
+    data = found["dataset"]
     rows = data["rows"]
-    figures = [name for name in test if name not in ("intervals", "classes", "confusion", "loss")]
-    intervals = {name: f"{low:.3f} to {high:.3f}" for name, (low, high) in test["intervals"].items()}
     lines = [
         "# Fine-tuning",
         "",
         found["verdict"],
+        *(["", f"**Warning:** {found['warning']}."] if found["warning"] else []),
         "",
         f"- model: `{found['model']}`, strategy `{found['strategy']}`, epoch {found['best_epoch']} kept",
         f"- data: `{data['reference']}` ({data['source']}), digest `{data['digest']}`"
@@ -88,18 +120,42 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"- rows: {rows['train']} train, {rows['val']} val, {rows['test']} test",
         f"- training: {found['training_seconds']:.0f} s",
         "",
+        *figures(found),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def figures(found: Mapping[str, Any]) -> list[str]:
+    """Lay out the figures of a summary, as lines of Markdown."""
+    test, headline = found["test"], found["headline"]
+    splits = [split for split in ("val", "test") if split in found]
+    names = [name for name in test if name not in ("intervals", "classes", "confusion")]
+    lines = [
         f"| | test {named(headline)} |",
         "|---|---|",
         f"| this model | {test[headline]:.3f} |",
         *(f"| {baselines.TITLES[name]} | {rival[headline]:.3f} |" for name, rival in found["baselines"].items()),
         "",
-        "| test rows | | 95 % interval |",
-        "|---|---|---|",
-        *(f"| {named(name)} | {test[name]:.3f} | {intervals.get(name, '')} |" for name in figures),
+        f"| | {' | '.join(f'{split} | 95 % interval' for split in splits)} |",
+        f"|---|{'---|---|' * len(splits)}",
+        *(f"| {named(name)} | {' | '.join(_cells(found[split], name) for split in splits)} |" for name in names),
     ]
+    if seeds := found.get("seeds"):
+        each = ", ".join(f"{value:.3f}" for value in seeds["values"])
+        lines += ["", f"Test {named(headline)} of {len(seeds['values'])} seeds: {spread_of(seeds)} ({each})."]
     if test["classes"]:
-        lines += ["", "| label | precision | recall | F1 | rows |", "|---|---|---|---|---|"]
+        lines += ["", "| test label | precision | recall | F1 | rows |", "|---|---|---|---|---|"]
     for label, scores in test["classes"].items():
         parts = " | ".join(f"{scores[name]:.3f}" for name in ("precision", "recall", "f1"))
         lines.append(f"| {label} | {parts} | {scores['rows']} |")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def spread_of(seeds: Mapping[str, float]) -> str:
+    """Say how far the figures of several seeds lie apart."""
+    return f"{seeds['mean']:.3f} ± {seeds['std']:.3f}"
+
+
+def _cells(split: Mapping[str, Any], name: str) -> str:
+    ends = split["intervals"].get(name)
+    return f"{split[name]:.3f} | {f'{ends[0]:.3f} to {ends[1]:.3f}' if ends else ''}"

@@ -118,5 +118,24 @@ class Finetune:
     """Epochs without a better one on the val rows after which the training ends; 0 for all epochs."""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """Seed of the head's first weights, of dropout and of the order of the rows."""
+    seeds: Annotated[int, Range(1, 100)] = 1
+    """Trainings with as many seeds, counted up from seed: their spread is reported, the best on the val rows kept."""
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """What computes; auto takes the fastest there is."""
+    devices: Annotated[int, Range(0, 1024)] = 0
+    """Devices of each node that train together; 0 is all of them. Frozen features are computed on one."""
+    nodes: Annotated[int, Range(1, 1024)] = 1
+    """Nodes that train together; whoever starts the step on each sets NODE_RANK, MASTER_ADDR and MASTER_PORT."""
     precision: Literal["auto", "32", "bf16"] = "auto"
     """Arithmetic of the training: bf16 is faster where the hardware has it, which auto finds out."""
+    callbacks: tuple[str, ...] = ()
+    """Lightning callbacks of your own, MODULE:NAME each: a class or function that makes one, called without
+    arguments. Modules are found in the project's folder and in the environment."""
+    stall_seconds: Annotated[float, Range(0.0, 1e6)] = 600.0
+    """Seconds without a finished batch after which the log says so, and where each thread is; 0 never does."""
+    intended_use: str = ""
+    """What the model is for, in a sentence of its card."""
+    checkpoint_seconds: Annotated[float, Range(0.0, 1e6)] = 120.0
+    """Seconds of training that an interruption may cost; the last two checkpoints are artifacts of the run."""
+    resume_from: str | None = None
+    """Run whose training goes on here from its last checkpoint; `dlops resume RUN` launches that."""

@@ -14,6 +14,7 @@ from typing import NoReturn, TypeVar
 
 from dlops.config import schema
 from dlops.errors import ConfigError, DlopsError, GateFailed, Interrupted, UsageError
+from dlops.ml import ranks
 
 Settings = TypeVar("Settings")
 
@@ -51,6 +52,9 @@ def run(settings_type: type[Settings], function: Callable[[Settings], None], arg
 
 def _tracked(settings: Settings, function: Callable[[Settings], None]) -> int:
     """Work inside the launcher's run where there is one, else inside a run of one's own."""
+    if not ranks.is_first():
+        function(settings)
+        return 0
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,10 @@ from dlops.ml import checkpoints
 from dlops.ml.callbacks import BestWeights, Checkpoints, EarlyEnd, Epoch, Stages, Story
 from dlops.ml.classifier import Classifier
 from dlops.ml.evaluation import Evaluation
-from dlops.ml.hardware import Arithmetic
+from dlops.ml.hardware import Arithmetic, Devices
 from dlops.ml.strategies import Strategy
+
+ALONE = Devices()
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,13 @@ class Trained:
     epochs: list[Epoch]
     best_epoch: int
     """The epoch whose weights were kept, counted from 1."""
+    score: tuple[float, float]
+    """Of that epoch on the val rows, the higher the better; minus infinity if there are none."""
     seconds: float
     """Wall time of the training, without the test."""
     test: Evaluation
+    val: Evaluation | None = None
+    """With the weights that were kept; `None` if there are no val rows."""
 
 
 def train(
@@ -50,37 +56,54 @@ def train(
     *,
     epochs: int,
     arithmetic: Arithmetic,
-    patience: int = 0,
     kept: Checkpoints | None = None,
+    devices: Devices = ALONE,
+    patience: int = 0,
     resumed: Path | None = None,
+    prefix: str = "",
+    more: Sequence[pl.Callback] = (),
 ) -> Trained:
     """Train for `epochs`, keep the weights of the best epoch on the val rows (else the last), and test them.
 
     With `patience` the training ends after so many epochs in a row that were no better. `kept` writes checkpoints;
-    `resumed` is one of them, from which the training goes on as if it had not been interrupted.
+    `resumed` is one of them, from which the training goes on as if it had not been interrupted. The metrics of the
+    epochs are logged under names that begin with `prefix`; `more` are callbacks of the user's.
 
     Raises:
-        StepFailed: the loss is no finite number, or a checkpoint cannot be written or read.
+        StepFailed: the loss is no finite number; a checkpoint cannot be written or read, or is of another training.
     """
-    story, best = Story(epochs, len(loaders.train)), BestWeights()
-    callbacks = [Stages(strategy), best, story, *([EarlyEnd(best, patience)] if patience else [])]
+    story, best = Story(epochs, len(loaders.train), prefix), BestWeights()
+    callbacks = [Stages(strategy), best, story, *([EarlyEnd(best, patience)] if patience else []), *more]
     callbacks += [kept] if kept else []  # the last: it keeps what the others have noted
-    if resumed:
-        _go_on(loaders.train, resumed)
+    state = checkpoints.read(resumed) if resumed else {}
     with _quiet():
-        trainer = _trainer(arithmetic, epochs, callbacks)
+        trainer = _trainer(arithmetic, devices, epochs, callbacks)
         started = time.monotonic()
-        trainer.fit(module, loaders.train, loaders.val, ckpt_path=resumed)
+        if state and kept:
+            kept.check(state)
+        if state and kept and kept.has_ended(state):
+            module.load_state_dict(state["state_dict"])
+            for callback in (story, best):
+                callback.load_state_dict(state["callbacks"][callback.state_key])
+        else:
+            _go_on(loaders.train, state)
+            trainer.fit(module, loaders.train, loaders.val, ckpt_path=resumed)
         seconds = time.monotonic() - started
+        val = None
+        if loaders.val:
+            trainer.validate(module, loaders.val, verbose=False)
+            val = module.result
         trainer.test(module, loaders.test, verbose=False)
     if module.result is None:
         raise RuntimeError("the test of the model gave no figures")
-    return Trained(story.epochs, best.epoch or len(story.epochs), seconds, module.result)
+    return Trained(story.epochs, best.epoch or len(story.epochs), best.score, seconds, module.result, val)
 
 
-def _go_on(loader: DataLoader[Any], checkpoint: Path) -> None:
-    """Let the loader begin with the batch that comes after those of a checkpoint."""
-    progress = checkpoints.read(checkpoint)["loops"]["fit_loop"]
+def _go_on(loader: DataLoader[Any], state: Mapping[str, Any]) -> None:
+    """Let the loader begin with the batch that comes after those of a checkpoint, if there is one."""
+    if not state:
+        return
+    progress = state["loops"]["fit_loop"]
     sampler: Any = loader.batch_sampler
     done = progress["epoch_loop.batch_progress"]["current"]["processed"]
     epoch = progress["epoch_progress"]["current"]["processed"]
@@ -94,10 +117,12 @@ def seed(value: int) -> None:
         pl.seed_everything(value, verbose=False)
 
 
-def _trainer(arithmetic: Arithmetic, epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(arithmetic: Arithmetic, devices: Devices, epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
     return pl.Trainer(
         accelerator=arithmetic.accelerator,
-        devices=1,
+        devices=devices.count,
+        num_nodes=devices.nodes,
+        strategy="ddp_find_unused_parameters_true" if devices.total > 1 else "auto",
         precision=arithmetic.lightning,
         max_epochs=epochs,
         callbacks=callbacks,

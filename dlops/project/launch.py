@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from dlops.errors import ConfigError, DlopsError, Interrupted, StepFailed, UnreachableError, UsageError
-from dlops.project import environment, plan, preflight, runs
+from dlops.project import environment, plan, preflight, resume, runs
 from dlops.project.environment import Environment
 from dlops.project.outcome import Outcome, error_of
 from dlops.project.plan import Plan, Request
@@ -75,14 +75,23 @@ def _outcome(event: Event, facts: dict[str, Any], planned: Plan) -> Outcome | No
         case "lost":
             run_id = facts.get("run_id", "")
             said = runs.close_lost(planned.tracking_uri, run_id) if run_id else event["text"]
-            error = StepFailed(f"The worker of {planned.step} was killed.\n{said}".strip(), hint="Launch it again.")
+            hint = _way_on(planned, run_id) or "Launch it again."
+            error = StepFailed(f"The worker of {planned.step} was killed.\n{said}".strip(), hint=hint)
             return Outcome(**facts, status="FAILED", error=error)
         case "ended":
             held: dict[str, Any] = {name: event[name] for name in ("params", "metrics", "outputs") if name in event}
             error_found = error_of(event, planned.step, facts["run_id"])
+            if error_found and event["status"] == "KILLED" and (way_on := _way_on(planned, facts["run_id"])):
+                error_found.hint += f" {way_on}"
             facts = {**facts, **held, "duration_s": event["duration_s"]}
             return Outcome(**facts, status=event["status"], error=error_found)
     return None
+
+
+def _way_on(planned: Plan, run_id: str) -> str:
+    """Say how an interrupted run can go on, if its entry point can."""
+    can = run_id and resume.PARAMETER in planned.values
+    return f"`dlops resume {run_id}` goes on from its last checkpoint." if can else ""
 
 
 @contextmanager

@@ -35,6 +35,8 @@ class Request:
     experiment: str = ""
     tracking_uri: str = ""
     run_name: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Further tags of the run."""
     complete: bool = True
     """Whether a parameter that still needs a value is a problem; not when the project alone is looked at."""
 
@@ -53,6 +55,7 @@ class Plan:
     experiment: str
     tracking_uri: str
     run_name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, str]:
@@ -112,6 +115,7 @@ class Plan:
     def _tags(self, environment: Environment) -> dict[str, str]:
         source = self.source
         tags = {"mlflow.source.name": source.remote or str(source.folder), "mlflow.project.env": environment.kind}
+        tags |= self.tags
         if source.commit:
             tags |= {
                 "mlflow.source.git.commit": source.commit,
@@ -188,6 +192,7 @@ def make(request: Request) -> Plan:
         experiment=experiment(request.experiment, chosen.experiment, project.name),
         tracking_uri=tracking_uri(request.tracking_uri),
         run_name=request.run_name,
+        tags=request.tags,
     )
 
 

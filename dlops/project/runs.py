@@ -58,6 +58,11 @@ class Run:
     commit: str = ""
     dirty: bool = False
     """Whether the project's folder differed from that commit."""
+    entry_point: str = ""
+    source: str = ""
+    """The project's folder, or the remote of its repository."""
+    resumed_from: str = ""
+    """The run that this one went on from."""
 
     @property
     def silent(self) -> bool:
@@ -150,6 +155,22 @@ class Runs:
             if not going_on:
                 return
             time.sleep(poll)
+
+    def parameters(self, run_id: str) -> dict[str, str]:
+        """Give the parameters that a run was launched with, in full; without its artifacts, as far as MLflow has them.
+
+        Raises:
+            UsageError: no such run.
+        """
+        import yaml
+        from mlflow.exceptions import MlflowException
+
+        run = self._find(run_id)
+        try:
+            text = self._text(run.info.run_id, "config.yaml")
+        except (MlflowException, OSError, UnreachableError):
+            return dict(run.data.params)
+        return {name: str(value) for name, value in (yaml.safe_load(text) or {}).items()}
 
     def latest(self) -> str:
         """Give the id of the newest run.
@@ -286,6 +307,9 @@ def _described(run: Any, experiment: str) -> Run:
         experiment=experiment,
         commit=tags.get("dlops.commit", ""),
         dirty=tags.get("dlops.dirty") == "true",
+        entry_point=tags.get("mlflow.project.entryPoint", ""),
+        source=tags.get("mlflow.source.name", ""),
+        resumed_from=tags.get("dlops.resumed_from", ""),
     )
 
 

@@ -44,10 +44,14 @@ def test_a_number_has_its_own_headline():
     assert "Test R² 0.995 on 50 rows" in report.verdict(test, {"mean": mean}, synthetic=False)
 
 
+def trained(test):
+    return Trained([Epoch(1, 2.0)], best_epoch=1, score=(0.9, -0.1), seconds=2.0, test=test, val=test)
+
+
 def described(test, rivals, kind="classes"):
     split = Split(["x"] * 4, ["a", "b"] * 2)
     dataset = Dataset("/tables/sample", 2, "d" * 32, "synthetic reviews", True, ("a", "b"), split, split, split, kind)
-    return report.summary(Finetune(), dataset, Trained([Epoch(1, 2.0)], best_epoch=1, seconds=2.0, test=test), rivals)
+    return report.summary(Finetune(), dataset, trained(test), rivals)
 
 
 def test_the_summary_is_json_and_reads_well():
@@ -60,6 +64,7 @@ def test_the_summary_is_json_and_reads_well():
     assert "| bag of words | 0.600 |" in text
     assert "| this model | 0.950 |" in text
     assert "| accuracy | 0.950 | 0.9" in text
+    assert "Warning" not in text
     assert "| a | 1.000 | 0.950 | 0.974 | 400 |" in text
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
 import torch
 
 from dlops.errors import StepFailed
-from dlops.ml import backbones, batches, strategies, targets, tokens, training
+from dlops.ml import backbones, batches, callbacks, strategies, targets, tokens, training
 from dlops.ml.batches import RandomBatches, TokenRows
 from dlops.ml.callbacks import Checkpoints
 from dlops.ml.classifier import Classifier, Optimization
@@ -157,14 +158,16 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(run, tiny_model, tmp_pa
         network, tokenizer = backbones.load(backbones.locate(str(tiny_model)), TARGET)
         module = Classifier(network, TARGET, optimization())
 
-        def keep(file):
-            if until is not None and int(file.stem) >= until:
+        @contextlib.contextmanager
+        def writing(name):
+            yield folder / f"{name}.safetensors"
+            if until is not None and int(name) >= until:
                 raise Interrupted
 
-        kept = Checkpoints(folder, 0, keep)
-        more = {"epochs": 3, "arithmetic": CPU, "kept": kept, "resumed": resumed}
+        more = {"epochs": 3, "arithmetic": CPU, "kept": Checkpoints(writing, 0, {"a": "b"}), "resumed": resumed}
         return module, training.train(module, strategy, loaders(tokenizer), **more)
 
+    monkeypatch.setattr(callbacks, "_REST", 0)
     whole, expected = go(tmp_path / "whole")
     with pytest.raises(Interrupted):
         go(tmp_path / "cut", until=killed)

@@ -1,0 +1,146 @@
+"""One fine-tuning as the settings say: rows become tokens, a strategy meets a network, which is trained and tested."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from dlops.ml import batches, checkpoint_artifacts, features, hardware, strategies, tokens, training, user_callbacks
+from dlops.ml.batches import FeatureRows, RandomBatches, TokenRows
+from dlops.ml.callbacks import Checkpoints
+from dlops.ml.classifier import Classifier, Optimization
+from dlops.ml.datasets import Dataset, Split
+from dlops.ml.features import Rows
+from dlops.ml.hardware import Arithmetic, Devices
+from dlops.ml.networks import Averaging, Network
+from dlops.ml.settings import Finetune
+from dlops.ml.stalls import Stalls
+from dlops.ml.strategies import Strategy
+from dlops.ml.targets import Number, Target
+from dlops.ml.training import Trained
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_SHAPES = (
+    *("strategy", "head", "epochs", "unfreeze", "unfreeze_layers", "lora_rank", "learning_rate"),
+    *("head_learning_rate", "schedule", "warm_up", "weight_decay", "clip", "batch_size", "batch_tokens"),
+    *("class_weights", "early_stopping"),
+)
+"""Settings that decide which weights come of a training, where the tokens are the same."""
+
+
+def head(settings: Finetune) -> str:
+    """Give the head that `auto` stands for."""
+    if settings.head != "auto":
+        return settings.head
+    return "all_layers" if settings.strategy == "freeze" else "standard"
+
+
+def rows(
+    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, target: Target, settings: Finetune, arithmetic: Arithmetic
+) -> Rows:
+    """Tokenize the three splits."""
+
+    def tokenized(split: Split) -> TokenRows:
+        found = tokens.encode(tokenizer, split.texts, split.pairs, settings.max_length)
+        return TokenRows(found, target.encode(split.labels))
+
+    micro = settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator)
+    return Rows(
+        train=tokenized(dataset.train),
+        val=tokenized(dataset.val) if dataset.val.texts else None,
+        test=tokenized(dataset.test),
+        collate=batches.Collator(tokenizer.pad_token_id or 0, micro),
+    )
+
+
+def fit(network: Network, rows: Rows, target: Target, settings: Finetune, seed: int, arithmetic: Arithmetic) -> Trained:
+    """Train on tokens, or with `freeze` the head alone on features that were computed once; test what came of it.
+
+    The network is changed, and is in the shape that is saved. It goes on where `resume_from` was interrupted.
+
+    Raises:
+        StepFailed: the loss is no finite number, memory is exhausted, or checkpoints cannot be written or read.
+    """
+    strategy = _strategy(settings)
+    strategy.prepare(network)
+    identity = _identity(settings, rows)
+    if settings.strategy == "freeze":
+        rows = features.of(network, rows, arithmetic)
+        if isinstance(network, Averaging) and isinstance(rows.train, FeatureRows):
+            network.standardise(rows.train.features)
+    name = f"seed-{seed}-"
+    writing = functools.partial(checkpoint_artifacts.writing, name)
+    with checkpoint_artifacts.newest(settings.resume_from or "", name) as resumed:
+        trained = training.train(
+            Classifier(network, target, _optimization(settings), seed=seed),
+            strategy,
+            _loaders(rows, settings, seed),
+            epochs=settings.epochs,
+            arithmetic=arithmetic,
+            devices=_devices(settings, arithmetic),
+            patience=settings.early_stopping,
+            kept=Checkpoints(writing, settings.checkpoint_seconds, identity, finished=settings.seeds > 1),
+            resumed=resumed,
+            more=[*user_callbacks.load(settings.callbacks), *_watch(settings)],
+            prefix=f"seed_{seed}/" if settings.seeds > 1 else "",
+        )
+    strategy.finish(network)
+    if isinstance(target, Number):
+        target.in_its_own_units(network.last)
+    return trained
+
+
+def _strategy(settings: Finetune) -> Strategy:
+    match settings.strategy:
+        case "freeze":
+            return strategies.Freeze()
+        case "freeze_unfreeze":
+            return strategies.FreezeUnfreeze(settings.unfreeze[0])
+        case "unfreeze_milestones":
+            first, second = settings.unfreeze[0], settings.unfreeze[-1]
+            return strategies.UnfreezeMilestones(first, second, settings.unfreeze_layers)
+        case "lora":
+            return strategies.Lora(settings.lora_rank, 2 * settings.lora_rank, 0.0)
+        case _:
+            return Strategy()
+
+
+def _optimization(settings: Finetune) -> Optimization:
+    return Optimization(
+        learning_rate=settings.learning_rate,
+        head_learning_rate=settings.head_learning_rate,
+        weight_decay=settings.weight_decay,
+        schedule=settings.schedule,
+        warm_up=settings.warm_up,
+        clip=settings.clip,
+    )
+
+
+def _loaders(rows: Rows, settings: Finetune, seed: int) -> training.Loaders:
+    sampler = RandomBatches(
+        rows.train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=seed
+    )
+    return training.Loaders(
+        train=batches.training(rows.train, rows.collate, sampler),
+        val=batches.evaluation(rows.val, rows.collate) if rows.val else None,
+        test=batches.evaluation(rows.test, rows.collate),
+    )
+
+
+def _watch(settings: Finetune) -> list[Stalls]:
+    return [Stalls(settings.stall_seconds)] if settings.stall_seconds else []
+
+
+def _devices(settings: Finetune, arithmetic: Arithmetic) -> Devices:
+    """Give what trains: a head on features is too little for more than one."""
+    if settings.strategy == "freeze":
+        return Devices()
+    return hardware.devices(arithmetic.accelerator, settings.devices, settings.nodes)
+
+
+def _identity(settings: Finetune, rows: Rows) -> dict[str, Any]:
+    """Say what a training is about: checkpoints of another one are refused."""
+    read = rows.train.tokens.key if isinstance(rows.train, TokenRows) else ""
+    return {"tokens of the train rows": read, **{name: str(getattr(settings, name)) for name in _SHAPES}}

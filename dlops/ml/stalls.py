@@ -1,0 +1,79 @@
+"""A training that stands still: the log says so, and where each thread is."""
+
+from __future__ import annotations
+
+import faulthandler
+import sys
+import threading
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+
+from dlops.ml import record
+from dlops.ml.progress import say
+
+
+class Stalls(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
+    """Watches from a thread of its own that batches go on ending; each stall is told once, and its end."""
+
+    def __init__(self, seconds: float) -> None:
+        """Take the seconds without a finished batch that are a stall."""
+        self._seconds = seconds
+        self._beat, self._where, self._told = time.monotonic(), "before the first batch", False
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Begin to watch."""
+        del trainer, module, stage
+        self._beat = time.monotonic()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="stalls", daemon=True)
+            self._thread.start()
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """End the watch."""
+        del trainer, module, stage
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        """End the watch."""
+        del trainer, module, exception
+        self._stop()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *others: Any) -> None:
+        del others
+        self._note(f"epoch {trainer.current_epoch + 1}, batch {trainer.fit_loop.batch_idx + 1}")
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *others: Any) -> None:
+        del others
+        self._note(f"the val rows of epoch {trainer.current_epoch + 1}")
+
+    def on_test_batch_end(self, *others: Any) -> None:
+        del others
+        self._note("the test rows")
+
+    def _note(self, where: str) -> None:
+        if self._told:
+            say(f"It goes on after {time.monotonic() - self._beat:.0f} s.")
+        self._beat, self._where, self._told = time.monotonic(), where, False
+
+    def _stop(self) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._ended, self._thread = threading.Event(), None
+
+    def _watch(self) -> None:
+        ended = self._ended
+        while not ended.wait(min(self._seconds / 4, 5.0)):
+            still = time.monotonic() - self._beat
+            if still < self._seconds or self._told:
+                continue
+            self._told = True
+            told = f"no batch has ended for {still:.0f} s, the last was {self._where}"
+            say(f"Warning: {told}. Each thread is here:")
+            sys.stdout.flush()
+            faulthandler.dump_traceback(sys.__stderr__ or 2)
+            record.tag("stalled", told)

@@ -1,0 +1,76 @@
+"""A launch that goes on where another run was interrupted: same step, same parameters, same project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from dlops.errors import UsageError
+from dlops.project import plan
+from dlops.project import source as sources
+from dlops.project.plan import Request
+from dlops.project.runs import Run, Runs
+from dlops.worker import masking
+
+PARAMETER = "resume_from"
+"""What an entry point takes that can go on: the id of a run. It finds that run's state itself."""
+
+
+def again(runs: Runs, run: Run, asked: Request) -> Request:
+    """Ask for a run's launch once more, to go on from its last checkpoint; what `asked` holds wins.
+
+    Raises:
+        UsageError: the run goes on or has finished, or it is of a step that cannot go on.
+    """
+    if run.status in ("RUNNING", "FINISHED"):
+        state = "is still running" if run.status == "RUNNING" else "has finished: there is nothing left to do"
+        raise UsageError(f"Run {run.run_id} {state}.", hint="`dlops status` lists the runs.")
+    uri = asked.uri if asked.uri != "." or not Path(run.source).is_dir() else run.source
+    entry_point = asked.entry_point or run.entry_point
+    known = {parameter.name for parameter in plan.entry_point(run.step, uri, entry_point).parameters}
+    if PARAMETER not in known:
+        raise UsageError(
+            f"Run {run.run_id} is of {entry_point or run.step}, which cannot go on from where it was.",
+            hint=f"Its entry point takes no {PARAMETER}. Launch it again.",
+        )
+    return replace(
+        asked,
+        step=run.step,
+        given={**_values(runs, run, asked.given), PARAMETER: run.run_id},
+        uri=uri,
+        entry_point=entry_point,
+        experiment=asked.experiment or run.experiment,
+        tags={"dlops.resumed_from": run.run_id},
+    )
+
+
+def changed(run: Run, uri: str) -> str:
+    """Say how the project differs from what the run was launched from; nothing if it does not, or nobody knows."""
+    found = sources.at_its_commit(sources.folder(uri))
+    if not run.commit or (found.commit, found.dirty) == (run.commit, run.dirty):
+        return ""
+    before, now = _state(run.commit, run.dirty), _state(found.commit, found.dirty)
+    return f"The run was launched at {before}, the project is at {now}."
+
+
+def _state(commit: str, dirty: bool) -> str:
+    return f"commit {commit[:10]}{', changed' if dirty else ''}" if commit else "no commit"
+
+
+def _values(runs: Runs, run: Run, given: Mapping[str, str]) -> dict[str, str]:
+    """Give the run's parameters, and those that are given anew.
+
+    Raises:
+        UsageError: some were masked and are not given; all at once.
+    """
+    values = {**runs.parameters(run.run_id), **given}
+    masked = [name for name, value in values.items() if masking.MASK in value]
+    if masked:
+        told = " ".join(f"{name}=…" for name in masked)
+        raise UsageError(
+            f"Run {run.run_id} was launched with secrets, which no record holds.",
+            problems=[f"{name!r} needs its value again" for name in masked],
+            hint=f"dlops resume {run.run_id} {told}",
+        )
+    return values
