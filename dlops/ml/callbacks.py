@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytorch_lightning as pl
 import torch
 
@@ -38,6 +39,7 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
         self._batches = batches
         self._progress = Progress(epochs * batches, "batches")
         self._started = 0.0
+        self._stepped = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": [asdict(epoch) for epoch in self.epochs]}
@@ -56,6 +58,9 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
         self, trainer: pl.Trainer, module: Classifier, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
         del outputs, batch
+        if not self._stepped:
+            self._stepped = True
+            self._tell_first_step()
         done = trainer.current_epoch * self._batches + batch_idx + 1
         self._progress.update(done, f"epoch {trainer.current_epoch + 1}/{self._count}, loss {module.train_loss:.3f}")
 
@@ -69,6 +74,11 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
         record.metrics({**metrics, "epoch_seconds": epoch.seconds}, step=epoch.number)
         figures = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         say(f"Epoch {epoch.number}/{self._count}: {figures} ({epoch.seconds:.0f} s)")
+
+    def _tell_first_step(self) -> None:
+        """Log how long the run took until the optimizer had made its first step: imports, data, model and all."""
+        if run := mlflow.active_run():
+            record.metrics({"first_step_seconds": time.time() - run.info.start_time / 1000})
 
 
 class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
