@@ -12,24 +12,30 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Ours against theirs: what each does is the same, in wall seconds of a whole process."""
+class Claim:
+    """What is said of our speed beside another's."""
 
     title: str
-    ours: Sequence[str]
-    theirs: Sequence[str]
     goal: str
     limit: float
-    """The most that ours may take, as a share of theirs."""
+    """The most that ours may take, as a share of theirs; infinite where there is no goal."""
+
+
+@dataclass(frozen=True)
+class Contest(Claim):
+    """Ours against theirs: what each command does is the same, in wall seconds of a whole process."""
+
+    ours: Sequence[str]
+    theirs: Sequence[str]
     rounds: int = 0
     """Pairs that are enough; 0 for as many as are usual."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured, pair by pair."""
+    """What was measured, pair by pair, in seconds."""
 
-    contest: Contest
+    claim: Claim
     ours: list[float]
     theirs: list[float]
 
@@ -40,7 +46,7 @@ class Result:
 
     @property
     def met(self) -> bool:
-        return self.ratio <= self.contest.limit
+        return self.ratio <= self.claim.limit
 
 
 def run(contest: Contest, *, rounds: int, folder: Path, environ: Mapping[str, str]) -> Result:

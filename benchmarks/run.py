@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import platform
-import statistics
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import reviews
+from benchmarks import page, reviews
 from benchmarks.measure import Contest, Result, run
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -32,25 +29,25 @@ entry_points:
 CONTESTS = (
     Contest(
         "Help",
-        [_DLOPS, "--help"],
-        [_MLFLOW, "--help"],
         "`dlops --help` at least 15 times faster than `mlflow --help`",
         1 / 15,
+        [_DLOPS, "--help"],
+        [_MLFLOW, "--help"],
     ),
     Contest(
         "Launch",
-        [_DLOPS, "finetune"],
-        [_MLFLOW, "run", ".", "-e", "finetune", "--env-manager", "local"],
         "a trivial entry point (`echo`) in at most 0.6 of `mlflow run`'s wall time, the SQLite store being there",
         0.6,
+        [_DLOPS, "finetune"],
+        [_MLFLOW, "run", ".", "-e", "finetune", "--env-manager", "local"],
     ),
     *(
         Contest(
             f"Ingest, beside {other}",
-            [sys.executable, "-m", "benchmarks.ingest", "dlops", _REVIEWS],
-            [sys.executable, "-m", "benchmarks.ingest", other, _REVIEWS],
             f"{goal} the speed at which {other} reads {MEGABYTES} MB of CSV and writes Parquet",
             limit,
+            [sys.executable, "-m", "benchmarks.ingest", "dlops", _REVIEWS],
+            [sys.executable, "-m", "benchmarks.ingest", other, _REVIEWS],
             rounds=3,
         )
         for other, goal, limit in (
@@ -75,36 +72,20 @@ def main() -> int:
         results = []
         for contest in CONTESTS:
             results.append(run(contest, rounds=ROUNDS, folder=folder, environ=environ))
-            print(_row(results[-1]), flush=True)
+            print(page.row(results[-1]), flush=True)
     RESULTS.write_text(_report(results))
     return 0 if all(result.met for result in results) else 1
 
 
 def _report(results: list[Result]) -> str:
-    versions = ", ".join(f"{name} {version(name)}" for name in ("dlops", "mlflow", "typer"))
-    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}"
-    rows = "\n".join(map(_row, results))
     return f"""# Results
 
-`make bench`, {machine}; {versions}.
+`make bench`, {page.machine("dlops", "mlflow", "typer")}.
 Whole processes, wall time, {ROUNDS} interleaved pairs (3 of ingest) after one uncounted pair, medians; the ratio is the
 median of the pairs' ratios. Absolute times belong to the machine they were taken on; ratios travel.
 
-| what | dlops, s (min to max) | the other, s (min to max) | ratio | goal | met |
-|---|---|---|---|---|---|
-{rows}
+{page.table(results)}
 """
-
-
-def _row(result: Result) -> str:
-    contest = result.contest
-    ratio = f"{result.ratio:.3f} ({1 / result.ratio:.2g} times the speed)"
-    met = "" if contest.limit == math.inf else "yes" if result.met else "no"
-    return f"| {contest.title} | {_spread(result.ours)} | {_spread(result.theirs)} | {ratio} | {contest.goal} | {met} |"
-
-
-def _spread(seconds: list[float]) -> str:
-    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import mlflow
 import pytorch_lightning as pl
 import torch
 
@@ -51,6 +52,7 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
         self._batches = batches
         self._progress = Progress(epochs * batches, "batches")
         self._started = 0.0
+        self._stepped = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": [asdict(epoch) for epoch in self.epochs]}
@@ -72,6 +74,9 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
         self, trainer: pl.Trainer, module: Classifier, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
         del outputs, batch
+        if not self._stepped:
+            self._stepped = True
+            self._tell_first_step()
         done = trainer.current_epoch * self._batches + batch_idx + 1
         self._progress.update(done, f"epoch {trainer.current_epoch + 1}/{self._count}, loss {module.train_loss:.3f}")
 
@@ -89,6 +94,11 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
     def _log(self, epoch: Epoch) -> None:
         found = {**epoch.metrics, "epoch_seconds": epoch.seconds}
         record.metrics({f"{self._prefix}{name}": value for name, value in found.items()}, step=epoch.number)
+
+    def _tell_first_step(self) -> None:
+        """Log how long the run took until the optimizer had made its first step: imports, data, model and all."""
+        if run := mlflow.active_run():
+            record.metrics({"first_step_seconds": time.time() - run.info.start_time / 1000})
 
 
 class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us

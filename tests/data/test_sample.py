@@ -4,7 +4,7 @@ from collections import Counter
 
 from dlops.data import sample, splits
 from dlops.ml import baselines
-from dlops.ml.datasets import Split
+from dlops.ml.datasets import Dataset, Split
 
 
 def test_it_is_large_enough_and_balanced():
@@ -32,4 +32,6 @@ def test_words_alone_do_not_tell_the_opinion():
     for text, label in rows:
         parts[splits.assign(text, (0.7, 0.1, 0.2), 0)].append((text, label))
     train, test = (Split([t for t, _ in parts[name]], [x for _, x in parts[name]]) for name in ("train", "test"))
-    assert 0.5 < baselines.bag_of_words(train, test) < 0.75
+    about = {"uri": "/sample", "version": 0, "digest": "", "source": "sample", "synthetic": True}
+    dataset = Dataset(**about, labels=sample.LABELS, train=train, val=Split([], []), test=test)
+    assert 0.5 < baselines.bag_of_words(dataset).value < 0.75

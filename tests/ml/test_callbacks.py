@@ -68,3 +68,13 @@ def test_every_epoch_is_told_logged_and_kept(run, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Epoch 1/2: train_loss 0.500, val_loss 0.500, val_accuracy 0.700")
     assert len(lines) == 2
+
+
+def test_the_first_step_alone_is_logged_with_the_time_since_the_run_began(run):
+    story, module = Story(epochs=2, batches=2), Module()
+    began = run.info.start_time / 1000
+    for epoch, batch in [(0, 0), (0, 1), (1, 0)]:
+        story.on_train_batch_end(trainer(epoch), module, None, [], batch)
+    (metric,) = mlflow.MlflowClient().get_metric_history(run.info.run_id, "first_step_seconds")
+    assert metric.value == pytest.approx(metric.timestamp / 1000 - began, abs=0.1)
+    assert metric.value > 0
