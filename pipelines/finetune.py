@@ -12,6 +12,7 @@ from dlops.ml import (
     datasets,
     features,
     hardware,
+    logged_models,
     packaging,
     pictures,
     record,
@@ -22,6 +23,7 @@ from dlops.ml import (
     tokens,
     training,
 )
+from dlops.ml.backbones import Location
 from dlops.ml.batches import FeatureRows, RandomBatches, TokenRows
 from dlops.ml.classifier import Classifier, Optimization
 from dlops.ml.datasets import Dataset, Split
@@ -43,7 +45,10 @@ _SHOWN = 20
 
 def finetune(settings: Finetune) -> None:
     """Read the dataset, train, test beside the baselines, log figures, pictures and the model."""
-    location = backbones.locate(settings.model)
+    location = backbones.locate(
+        settings.model, trust_remote_code=settings.trust_remote_code, allow_pickle=settings.allow_pickle
+    )
+    _log_foundation(location)
     strategy = _strategy(settings)
     dataset = datasets.open(settings.dataset)
     _log_dataset(dataset)
@@ -60,8 +65,15 @@ def finetune(settings: Finetune) -> None:
     say(f"Trained in {trained.seconds:.0f} s; the weights of epoch {trained.best_epoch} are kept")
 
     rivals = baselines.evaluations(dataset)
-    _log_report(settings, dataset, trained, rivals)
-    uri = packaging.log(network, tokenizer, dataset, max_length=settings.max_length, backbone=settings.model)
+    _log_report(settings, dataset, trained, rivals, location.revision)
+    uri = packaging.log(
+        network,
+        tokenizer,
+        dataset,
+        max_length=settings.max_length,
+        backbone=settings.model,
+        revision=location.revision,
+    )
     record.output("model", uri)
     say(report.verdict(trained.test, rivals, synthetic=dataset.synthetic))
     say(f"Model {uri}")
@@ -86,6 +98,15 @@ def _strategy(settings: Finetune) -> Strategy:
             return strategies.Lora(settings.lora_rank, 2 * settings.lora_rank, 0.0)
         case _:
             return Strategy()
+
+
+def _log_foundation(location: Location) -> None:
+    """Record what the model's name stands for now: a branch, an alias or a run's output may be another tomorrow."""
+    if location.revision:
+        say(f"The model {location.name} is {location.revision}")
+        record.tag("model_revision", location.revision)
+    if model_id := logged_models.model_id(location.revision):
+        record.model_input(model_id)
 
 
 def _log_dataset(dataset: Dataset) -> None:
@@ -163,7 +184,9 @@ def _train(
     return trained
 
 
-def _log_report(settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapping[str, Evaluation]) -> None:
+def _log_report(
+    settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapping[str, Evaluation], revision: str | None
+) -> None:
     """Log the test's figures beside the baselines', the pictures and the summary."""
     test, name = trained.test, trained.test.headline
     intervals = {
@@ -188,7 +211,7 @@ def _log_report(settings: Finetune, dataset: Dataset, trained: Trained, rivals: 
     record.picture("curves.png", pictures.curves(trained.epochs, trained.best_epoch, title))
     ends = test.intervals()[name]
     record.picture("baselines.png", pictures.baselines(bars, ends, f"test {report.named(name)}", tested))
-    found = report.summary(settings, dataset, trained, rivals)
+    found = report.summary(settings, dataset, trained, rivals, revision=revision)
     record.document("summary.json", found)
     record.text("summary.md", report.markdown(found))
 

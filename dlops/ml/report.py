@@ -40,13 +40,21 @@ def _against(test: Evaluation, rival: Evaluation) -> str:
     return "falls behind" if high < 0 else "is not told apart from"
 
 
-def summary(settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """Collect the report's figures, as JSON keeps them."""
+def summary(
+    settings: Finetune,
+    dataset: Dataset,
+    trained: Trained,
+    rivals: Mapping[str, Evaluation],
+    *,
+    revision: str | None = None,
+) -> dict[str, Any]:
+    """Collect the report's figures, as JSON keeps them; `revision` is what the model's name stood for."""
     test = trained.test
     found: dict[str, Any] = {
         "verdict": verdict(test, rivals, synthetic=dataset.synthetic),
         "headline": test.headline,
         "model": settings.model,
+        "model_revision": revision,
         "strategy": settings.strategy,
         "head": settings.head,
         "dataset": {
@@ -77,12 +85,13 @@ def markdown(found: Mapping[str, Any]) -> str:
     rows = data["rows"]
     figures = [name for name in test if name not in ("intervals", "classes", "confusion", "loss")]
     intervals = {name: f"{low:.3f} to {high:.3f}" for name, (low, high) in test["intervals"].items()}
+    model = f"`{found['model']}`" + (f" (`{found['model_revision']}`)" if found["model_revision"] else "")
     lines = [
         "# Fine-tuning",
         "",
         found["verdict"],
         "",
-        f"- model: `{found['model']}`, strategy `{found['strategy']}`, epoch {found['best_epoch']} kept",
+        f"- model: {model}, strategy `{found['strategy']}`, epoch {found['best_epoch']} kept",
         f"- data: `{data['reference']}` ({data['source']}), digest `{data['digest']}`"
         f"{', **synthetic**' if data['synthetic'] else ''}",
         f"- rows: {rows['train']} train, {rows['val']} val, {rows['test']} test",

@@ -62,7 +62,7 @@ def dataset():
 
 @pytest.fixture
 def logged(run, loaded, dataset):
-    return packaging.log(*loaded, dataset, max_length=16, backbone="tiny")
+    return packaging.log(*loaded, dataset, max_length=16, backbone="tiny", revision="c" * 40)
 
 
 @pytest.fixture
@@ -115,6 +115,7 @@ def test_where_it_comes_from_stays_with_it(folder):
     assert about == {
         "labels": ["negative", "positive"],
         "backbone": "tiny",
+        "backbone_revision": "c" * 40,
         "dataset": "/tables/reviews@3",
         "dataset_digest": "d" * 32,
         "synthetic": False,
