@@ -102,6 +102,8 @@ def _of_registry(uri: str) -> str:
     if len(found) == 1:
         return str(client.get_logged_model(found[0]).model_uri)
     version = client.get_model_version(*found)
+    if model_id(version.source):  # MLflow's own registry says so here, others in the version's model_id
+        return str(version.source)
     return f"models:/{version.model_id}" if version.model_id else f"models:/{found[0]}/{found[1]}"
 
 
