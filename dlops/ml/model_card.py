@@ -16,14 +16,14 @@ _ANSWERS = {
 _PIPELINES = {"classes": "text-classification", "multilabel": "text-classification"}
 
 
-def markdown(found: Mapping[str, Any], *, intended_use: str = "", base: str = "") -> str:
+def markdown(found: Mapping[str, Any], *, intended_use: str = "") -> str:
     """Write the card of a summary; model hubs read the YAML at its head.
 
-    `base` is the foundation model with its revision, and `intended_use` what the user says that the model is for.
+    `intended_use` is what the user says that the model is for.
     """
-    data = found["dataset"]
+    data, revision = found["dataset"], found["model_revision"]
     rows, labels = data["rows"], ", ".join(f"`{label}`" for label in data["labels"])
-    head = {"base_model": base or found["model"], "library_name": "transformers", "tags": ["dlops", data["kind"]]}
+    head = {"base_model": found["model"], "library_name": "transformers", "tags": ["dlops", data["kind"]]}
     if pipeline := _PIPELINES.get(data["kind"]):
         head["pipeline_tag"] = pipeline
     lines = [
@@ -35,7 +35,7 @@ def markdown(found: Mapping[str, Any], *, intended_use: str = "", base: str = ""
         "",
         f"Gives each text {_ANSWERS[data['kind']].format(labels=labels)}.",
         "",
-        f"- foundation model: `{base or found['model']}`",
+        f"- foundation model: `{found['model']}`{f' at `{revision}`' if revision else ''}",
         f"- fine-tuned with strategy `{found['strategy']}`, epoch {found['best_epoch']} kept",
         f"- data: `{data['reference']}`, digest `{data['digest']}`, made from {data['source']}",
         f"- rows: {rows['train']} train, {rows['val']} val, {rows['test']} test",

@@ -36,8 +36,11 @@ def log(
     max_length: int,
     backbone: str,
     card: str = "",
+    revision: str | None = None,
 ) -> str:
     """Log a fine-tuned model on the active run, and give its `models:/m-…` URI.
+
+    `backbone` and `revision` name what it was trained from: as the user did, and what that stood for.
 
     It is a pyfunc model whose artifact `model` is a transformers folder; nothing in it is pickled, and nothing in it
     needs `dlops`. With a standard head it is a model of MLflow's flavor `transformers` too.
@@ -46,6 +49,7 @@ def log(
     metadata = {
         "labels": list(dataset.labels),
         "backbone": backbone,
+        "backbone_revision": revision,
         "dataset": dataset.reference,
         "dataset_digest": dataset.digest,
         "synthetic": dataset.synthetic,
@@ -64,7 +68,7 @@ def log(
             python_model=str(_CODE),
             artifacts={"model": folder},
             signature=signature(dataset),
-            pip_requirements=requirements(),
+            pip_requirements=requirements(Path(folder)),
             metadata=metadata,
             pipeline=(network.inner, tokenizer) if isinstance(network, Standard) else None,
         )
@@ -107,6 +111,18 @@ def signature(dataset: Dataset) -> ModelSignature:
     )
 
 
-def requirements() -> list[str]:
-    """Pin what the model needs to the versions it was made with, without a local label such as `+cpu`."""
-    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in _REQUIREMENTS]
+def requirements(folder: Path | None = None) -> list[str]:
+    """Pin what the model needs, the code in its folder included, to the versions it was made with.
+
+    A local label such as `+cpu` is left out.
+    """
+    names = dict.fromkeys([*_REQUIREMENTS, *(_imported(folder) if folder else [])])
+    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
+
+
+def _imported(folder: Path) -> list[str]:
+    """Name the distributions whose packages the folder's Python files import."""
+    from transformers.dynamic_module_utils import get_imports
+
+    known = importlib.metadata.packages_distributions()
+    return [name for file in sorted(folder.glob("*.py")) for word in get_imports(file) for name in known.get(word, ())]

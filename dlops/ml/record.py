@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric
+from mlflow.entities import LoggedModelInput, Metric
 from mlflow.types.schema import ColSpec, Schema
 
 from dlops.data import scratch
@@ -61,6 +61,12 @@ def dataset(*, name: str, uri: str, version: int, digest: str, context: str, syn
     source = DeltaDatasetSource(path=uri, delta_table_version=version)
     tags = {"version": str(version), "synthetic": "true" if synthetic else "false"}
     mlflow.log_input(MetaDataset(source, name=name, digest=digest, schema=columns), context=context, tags=tags)
+
+
+@ranks.first_only
+def model_input(model_id: str) -> None:
+    """Log the model that the run builds on, as MLflow's model input; the fluent call would do so on Databricks only."""
+    mlflow.MlflowClient().log_inputs(_run_id(), models=[LoggedModelInput(model_id)])
 
 
 @ranks.first_only

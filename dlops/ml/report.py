@@ -61,14 +61,20 @@ def summary(
     chosen: Trained,
     rivals: Mapping[str, Evaluation],
     trainings: Sequence[Trained] = (),
+    *,
+    revision: str | None = None,
 ) -> dict[str, Any]:
-    """Collect the report's figures, as JSON keeps them; `chosen` is the one of `trainings` whose model is kept."""
+    """Collect the report's figures, as JSON keeps them.
+
+    `chosen` is the one of `trainings` whose model is kept; `revision` is what the foundation model's name stood for.
+    """
     test = chosen.test
     found: dict[str, Any] = {
         "verdict": verdict(test, rivals, synthetic=dataset.synthetic),
         "warning": warning(test, rivals),
         "headline": test.headline,
         "model": settings.model,
+        "model_revision": revision,
         "strategy": settings.strategy,
         "head": settings.head,
         "dataset": {
@@ -108,13 +114,14 @@ def markdown(found: Mapping[str, Any]) -> str:
     """Lay the summary out for reading."""
     data = found["dataset"]
     rows = data["rows"]
+    model = f"`{found['model']}`" + (f" (`{found['model_revision']}`)" if found["model_revision"] else "")
     lines = [
         "# Fine-tuning",
         "",
         found["verdict"],
         *(["", f"**Warning:** {found['warning']}."] if found["warning"] else []),
         "",
-        f"- model: `{found['model']}`, strategy `{found['strategy']}`, epoch {found['best_epoch']} kept",
+        f"- model: {model}, strategy `{found['strategy']}`, epoch {found['best_epoch']} kept",
         f"- data: `{data['reference']}` ({data['source']}), digest `{data['digest']}`"
         f"{', **synthetic**' if data['synthetic'] else ''}",
         f"- rows: {rows['train']} train, {rows['val']} val, {rows['test']} test",

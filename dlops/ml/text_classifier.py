@@ -1,7 +1,8 @@
 """A fine-tuned model for texts, as MLflow loads it: it needs torch, transformers and pandas, and nothing else.
 
 This file travels inside the logged model. The artifact `model` beside it is a plain transformers folder; where it has
-`head.json`, a linear head over averaged token states stands on that backbone, its weights in `head.safetensors`.
+`head.json`, a linear head over averaged token states stands on that backbone, its weights in `head.safetensors`. Where
+it has Python files, the model is made of them: they are run as this file is.
 """
 
 from __future__ import annotations
@@ -76,13 +77,18 @@ class Pooled(nn.Module):
         return logits
 
 
+def options(folder: str | Path) -> dict[str, Any]:
+    """Say how the folder is read: its own code is run, which it has only where the model was trained with it."""
+    return {"trust_remote_code": any(Path(folder).glob("*.py"))}
+
+
 def load(folder: str | Path) -> Any:
     """Read the model of a folder; called with the tokenizer's tensors it gives logits."""
     described = Path(folder) / f"{HEAD}.json"
     if not described.is_file():
-        model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, **options(folder))
         return model.eval()
-    backbone = AutoModel.from_pretrained(folder, use_safetensors=True)
+    backbone = AutoModel.from_pretrained(folder, use_safetensors=True, **options(folder))
     head = Head(**json.loads(described.read_text(encoding="utf-8")))
     head.load_state_dict(load_file(described.with_suffix(".safetensors")))
     return Pooled(backbone, head).eval()
@@ -99,7 +105,7 @@ class TextClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
         """Load the weights (safetensors) and the tokenizer from the artifact `model`."""
         folder = context.artifacts["model"]
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, **options(folder))
         self.model = load(folder).to(self.device)
         config: Any = getattr(self.model, "backbone", self.model).config
         self.labels: list[str] = [config.id2label[place] for place in range(len(config.id2label))]

