@@ -11,8 +11,8 @@ from dlops.ml import (
     datasets,
     fine_tuning,
     hardware,
-    model_card,
     logged_models,
+    model_card,
     packaging,
     pictures,
     ranks,
@@ -22,8 +22,8 @@ from dlops.ml import (
     targets,
     training,
 )
-from dlops.ml.datasets import Dataset
 from dlops.ml.backbones import Location
+from dlops.ml.datasets import Dataset
 from dlops.ml.evaluation import Evaluation
 from dlops.ml.progress import say
 from dlops.ml.settings import Finetune
@@ -123,62 +123,6 @@ def _log_report(
     trained: Trained,
     rivals: Mapping[str, Evaluation],
     found: Mapping[str, Any],
-def _rows(
-    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, target: Target, settings: Finetune, arithmetic: Arithmetic
-) -> Rows:
-    """Tokenize the three splits."""
-
-    def tokenized(split: Split) -> TokenRows:
-        found = tokens.encode(tokenizer, split.texts, split.pairs, settings.max_length)
-        return TokenRows(found, target.encode(split.labels))
-
-    micro = settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator)
-    return Rows(
-        train=tokenized(dataset.train),
-        val=tokenized(dataset.val) if dataset.val.texts else None,
-        test=tokenized(dataset.test),
-        collate=batches.Collator(tokenizer.pad_token_id or 0, micro),
-    )
-
-
-def _train(
-    network: Network, rows: Rows, target: Target, strategy: Strategy, settings: Finetune, arithmetic: Arithmetic
-) -> Trained:
-    """Train on tokens, or the head alone on features that were computed once (freeze)."""
-    strategy.prepare(network)
-    if settings.strategy == "freeze":
-        rows = features.of(network, rows, arithmetic)
-        if isinstance(network, Averaging) and isinstance(rows.train, FeatureRows):
-            network.standardise(rows.train.features)
-    sampler = RandomBatches(
-        rows.train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=settings.seed
-    )
-    loaders = training.Loaders(
-        train=batches.training(rows.train, rows.collate, sampler),
-        val=batches.evaluation(rows.val, rows.collate) if rows.val else None,
-        test=batches.evaluation(rows.test, rows.collate),
-    )
-    optimization = Optimization(
-        learning_rate=settings.learning_rate,
-        head_learning_rate=settings.head_learning_rate,
-        weight_decay=settings.weight_decay,
-        schedule=settings.schedule,
-        warm_up=settings.warm_up,
-        clip=settings.clip,
-    )
-    module = Classifier(network, target, optimization, seed=settings.seed)
-    patience = settings.early_stopping
-    trained = training.train(
-        module, strategy, loaders, epochs=settings.epochs, arithmetic=arithmetic, patience=patience
-    )
-    strategy.finish(network)
-    if isinstance(target, Number):
-        target.in_its_own_units(network.last)
-    return trained
-
-
-def _log_report(
-    settings: Finetune, dataset: Dataset, trained: Trained, rivals: Mapping[str, Evaluation], revision: str | None
 ) -> None:
     """Log the test's figures beside the baselines', the pictures and the summary."""
     test, name = trained.test, trained.test.headline
@@ -193,14 +137,14 @@ def _log_report(
             **(trained.val.metrics("best_val", per_class=True) if trained.val else {}),
             **{f"seeds_test_{name}_{what}": value for what, value in _spread(found).items()},
             **intervals,
-            **{f"baseline_{rival}_test_{name}": found.value for rival, found in rivals.items()},
+            **{f"baseline_{rival}_test_{name}": rated.value for rival, rated in rivals.items()},
             "train_seconds": trained.seconds,
         },
         step=trained.best_epoch,
     )
     title = f"{settings.model[-50:]}\n{dataset.name}{' (synthetic data)' if dataset.synthetic else ''}"
     tested = f"{title}, {test.rows} test rows"
-    bars = {baselines.TITLES[rival]: found.value for rival, found in rivals.items()} | {"this model": test.value}
+    bars = {baselines.TITLES[rival]: rated.value for rival, rated in rivals.items()} | {"this model": test.value}
     kind = "confusion_matrix.png" if dataset.kind == "classes" else "predictions.png"
     record.picture(kind, pictures.predictions(test, tested))
     record.picture("curves.png", pictures.curves(trained.epochs, trained.best_epoch, title))
