@@ -57,7 +57,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         self._answers: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def training_step(self, batch: Batch, index: int) -> None:
-        """Move the weights once, by the mean loss of the batch.
+        """Move the weights once, by the mean loss of the batch: over what the target says that it sums over.
 
         What dropout draws depends on seed and step alone, so that a training that was interrupted goes on as it would
         have.
@@ -66,13 +66,14 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
             StepFailed: the loss is no finite number.
         """
         torch.manual_seed(hash((self._seed, self.trainer.global_step)) & (2**63 - 1))
-        rows = self._rows_of_all_devices(batch)
+        own = sum(self.target.weight(part["labels"]) for part in batch)
+        weight = max(1, self._of_all_devices(own))  # nothing may be hidden in texts without a word
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()
         summed = 0.0
         for number, part in enumerate(batch, start=1):
             with contextlib.nullcontext() if number == len(batch) else self._unsynchronised():
-                loss = self.target.loss(self.network(part), part["labels"]) * (self.trainer.world_size / rows)
+                loss = self.target.loss(self.network(part), part["labels"]) * (self.trainer.world_size / weight)
                 self.manual_backward(loss)
             summed += loss.item()
         if not math.isfinite(summed):
@@ -84,8 +85,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
             nn.utils.clip_grad_norm_(self.parameters(), self.optimization.clip)
         optimizer.step()
         scheduler.step()
-        own = sum(len(part["labels"]) for part in batch)
-        self.train_loss += (summed - self.train_loss) * own / (self._seen + own)
+        self.train_loss += (summed - self.train_loss) * own / max(1, self._seen + own)
         self._seen += own
 
     def on_train_start(self) -> None:
@@ -107,7 +107,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
     def validation_step(self, batch: Batch, index: int) -> None:
         del index
         for part in batch:
-            self._answers.append((self.network(part).cpu(), part["labels"].cpu()))
+            self._answers.append(self.target.answers(self.network(part), part["labels"]))
 
     test_step = validation_step
 
@@ -141,9 +141,11 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
             groups.setdefault((rate, decay), []).append(parameter)
         return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]
 
-    def _rows_of_all_devices(self, batch: Batch) -> int:
-        rows = torch.tensor(float(sum(len(part["labels"]) for part in batch)), device=self.device)
-        return int(self.trainer.strategy.reduce(rows, reduce_op="sum")) if self.trainer.world_size > 1 else int(rows)
+    def _of_all_devices(self, own: int) -> int:
+        """Add up what the devices have."""
+        if self.trainer.world_size == 1:
+            return own
+        return int(self.trainer.strategy.reduce(torch.tensor(float(own), device=self.device), reduce_op="sum"))
 
     @contextlib.contextmanager
     def _unsynchronised(self) -> Iterator[None]:
