@@ -178,9 +178,9 @@ def test_a_resumed_training_hides_what_an_uninterrupted_one_hides(run, tiny_mode
 
     whole, expected = trained(tiny_model, epochs=3)
     with pytest.raises(Interrupted):
-        trained(tiny_model, epochs=3, kept=Checkpoints(tmp_path, 0, keep))
+        trained(tiny_model, epochs=3, kept=Checkpoints(tmp_path / "cut", 0, keep))
     torch.rand(100)
-    module, found = trained(tiny_model, epochs=3, resumed=sorted(tmp_path.iterdir())[-1])
+    module, found = trained(tiny_model, epochs=3, resumed=sorted((tmp_path / "cut").iterdir())[-1])
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, module.state_dict()[name]), name
     assert [epoch.metrics for epoch in found.epochs] == [epoch.metrics for epoch in expected.epochs]
