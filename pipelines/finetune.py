@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dlops.data.labels import NONE
 from dlops.ml import (
     backbones,
     baselines,
@@ -15,6 +16,7 @@ from dlops.ml import (
     model_card,
     packaging,
     pictures,
+    pretraining,
     ranks,
     record,
     report,
@@ -25,6 +27,7 @@ from dlops.ml import (
 from dlops.ml.backbones import Location
 from dlops.ml.datasets import Dataset
 from dlops.ml.evaluation import Evaluation
+from dlops.ml.hardware import Arithmetic
 from dlops.ml.progress import say
 from dlops.ml.settings import Finetune
 from dlops.ml.training import Trained
@@ -34,16 +37,19 @@ _SHOWN = 20
 
 def finetune(settings: Finetune) -> None:
     """Read the dataset, train, test beside the baselines, log figures, pictures and the model."""
-    with record.system_metrics():
-        _finetune(settings)
-
-
-def _finetune(settings: Finetune) -> None:
+    if settings.objective == "mlm":
+        pretraining.check(settings)
     location = backbones.locate(
         settings.model, trust_remote_code=settings.trust_remote_code, allow_pickle=settings.allow_pickle
     )
     _log_foundation(location)
     arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
+    with record.system_metrics():
+        learn = _learn_language if settings.objective == "mlm" else _learn_labels
+        learn(settings, location, arithmetic)
+
+
+def _learn_labels(settings: Finetune, location: Location, arithmetic: Arithmetic) -> None:
     dataset = datasets.open(settings.dataset)
     _log_dataset(dataset)
     balanced = settings.class_weights == "balanced"
@@ -87,6 +93,39 @@ def _finetune(settings: Finetune) -> None:
     say(f"Model {uri}")
 
 
+def _learn_language(settings: Finetune, location: Location, arithmetic: Arithmetic) -> None:
+    """Go on with the model's pre-training on the texts alone; what comes of it is a foundation for a next run."""
+    dataset = datasets.open(settings.dataset, labelled=False)
+    _log_dataset(dataset)
+    training.seed(settings.seed)
+    network, tokenizer = backbones.load_masked(location, attention=arithmetic.attention)
+    say(f"Model {settings.model}: {network.size / 1e6:.1f} million weights, {settings.strategy}, {arithmetic}")
+    before, trained, judged_on = pretraining.fit(network, tokenizer, dataset, settings, arithmetic)
+    if not ranks.is_first():
+        return
+
+    low, high = trained.test.intervals()["perplexity"]
+    record.metrics(
+        {
+            **trained.test.metrics("test"),
+            **before.metrics("before_test"),
+            "test_perplexity_low": low,
+            "test_perplexity_high": high,
+            "train_seconds": trained.seconds,
+        },
+        step=trained.best_epoch,
+    )
+    record.picture(
+        "curves.png", pictures.curves(trained.epochs, trained.best_epoch, f"{settings.model}\n{dataset.name}")
+    )
+    uri = packaging.log_foundation(network, tokenizer, dataset, backbone=settings.model, revision=location.revision)
+    record.output("model", uri)
+    rows = f"{trained.test.rows} {judged_on} rows"
+    interval = f"95 % interval {low:.2f} to {high:.2f}"
+    say(f"Perplexity of hidden tokens on {rows}: {trained.test.value:.2f} ({interval}), before {before.value:.2f}")
+    say(f"Model {uri}: fine-tune it with model={uri}")
+
+
 def _log_foundation(location: Location) -> None:
     """Record what the model's name stands for now: a branch, an alias or a run's output may be another tomorrow."""
     if location.revision:
@@ -108,10 +147,13 @@ def _log_dataset(dataset: Dataset) -> None:
         digest=dataset.digest,
         context="training",
         synthetic=dataset.synthetic,
+        labelled=dataset.kind != NONE,
     )
 
 
 def _told(dataset: Dataset) -> str:
+    if dataset.kind == NONE:
+        return "labels are not read"
     what = {"classes": "labels", "multilabel": "any of the labels"}.get(dataset.kind)
     names = ", ".join(dataset.labels[:_SHOWN]) + (" …" if len(dataset.labels) > _SHOWN else "")
     return f"{what} {names}" if what else "labels are numbers"

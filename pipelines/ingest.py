@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet
 
 from dlops.config import locations
-from dlops.data import allocation, checks, near_duplicates, scratch, sources, splits, tables
+from dlops.data import allocation, checks, labels, near_duplicates, scratch, sources, splits, tables
 from dlops.data.card import Card
 from dlops.data.checks import Checks
 from dlops.data.cleaning import Cleaning
@@ -36,12 +36,18 @@ _SHOWN, _LONG = 5, 40
 def ingest(settings: Ingest) -> None:
     """Read the source, make rows of it, write them as the table's next version, log what was done."""
     allocation.keep_freed()
-    splits.check(settings.splits)
+    labelled = _labelled(settings)
+    needed = splits.NEEDED if labelled else splits.NEEDED[:1]
+    splits.check(settings.splits, needed=needed)
     if 0 < settings.max_characters < settings.min_characters:
         raise UsageError("'max_characters' is less than 'min_characters': no text is so long.")
     looked = _checks(settings)
     source = sources.open(
-        settings.source, seed=settings.seed, checksum=settings.checksum or "", encoding=settings.encoding
+        settings.source,
+        seed=settings.seed,
+        checksum=settings.checksum or "",
+        encoding=settings.encoding,
+        plain=not labelled,
     )
     uri = locations.located("table", settings.table or source.name, Path.cwd())
     tables.check(uri)
@@ -70,9 +76,10 @@ def ingest(settings: Ingest) -> None:
             looked.observe(part)
         counts, shares = preparation.counts, looked.distributions.shares
         counts.rows, counts.near_duplicates = shares.total, len(unwanted)
-        _refuse_the_useless(source, preparation, shares, rejects)
+        _refuse_the_useless(source, preparation, shares, rejects, needed)
         say(_told(preparation, shares))
-        _warn_of_names_that_nothing_has(preparation.labels.renamed, shares)
+        if preparation.labels:
+            _warn_of_names_that_nothing_has(preparation.labels.renamed, shares)
         card = Card(
             title=Path(uri).name,
             description=_made(settings, source, preparation),
@@ -89,7 +96,7 @@ def ingest(settings: Ingest) -> None:
         version = tables.write(uri, kept, about, digest=fingerprint.hexdigest())
         if not version.new:
             say(f"The table holds exactly these rows already: still version {version.number}.")
-        _log(source, version, counts, shares)
+        _log(source, version, counts, shares, labelled=labelled)
         named = {"table": version.uri, "version": version.number, "digest": version.digest}
         _log_card(replace(card, title=f"{card.title}@{version.number}", description={**card.description, **named}))
         if rejects.count:
@@ -100,16 +107,32 @@ def ingest(settings: Ingest) -> None:
     say(f"Dataset {version.reference}: {shown} rows")
 
 
+def _labelled(settings: Ingest) -> bool:
+    """Tell whether the rows are to have labels.
+
+    Raises:
+        UsageError: they are not, and a setting speaks of labels.
+    """
+    labelled = settings.target != labels.NONE
+    named = [name for name in ("label", "label_map", "slice_by") if getattr(settings, name)]
+    if named and not labelled:
+        problems = [f"'{name}' speaks of labels, and target=none says that there are none." for name in named]
+        hint = f"Leave out {', '.join(f'{name}=' for name in named)}, or target=none."
+        raise UsageError("The settings contradict each other.", problems=problems, hint=hint)
+    return labelled
+
+
 def _checks(settings: Ingest) -> Checks:
     checks.named(settings.fail_on, "fail_on")  # before anything is read
     skip = {*settings.skip, *(["near_duplicates"] if settings.near_duplicates == "off" else [])}
     slices = [name for name in (settings.group and "group", *settings.slice_by) if name]
-    return Checks(skip=skip, slice_by=slices, examples=settings.examples)
+    return Checks(skip=skip, slice_by=slices, labelled=settings.target != labels.NONE, examples=settings.examples)
 
 
 def _recipe(settings: Ingest) -> Recipe:
     return Recipe(
         wanted=Wanted(
+            labelled=settings.target != labels.NONE,
             text=settings.text,
             label=settings.label,
             text_pair=settings.text_pair,
@@ -162,17 +185,21 @@ def _named(labels: Sequence[str]) -> str:
     return ", ".join(shown) + (" …" if len(labels) > _SHOWN else "")
 
 
-def _refuse_the_useless(source: Source, preparation: Preparation, shares: Shares, rejects: Rejects) -> None:
+def _refuse_the_useless(
+    source: Source, preparation: Preparation, shares: Shares, rejects: Rejects, needed: Sequence[str]
+) -> None:
     """Refuse what nothing can be learned from, before anything is written."""
     if not shares.total:
         if rejects.count:
             raise _nothing_read(source, rejects)
+        if preparation.labels is None:
+            raise DataError(f"{source.where} has no row with a text.", hint="Name the column: text=.")
         raise DataError(
             f"{source.where} has no row with both a text and a label.", hint="Name the columns: text=, label=."
         )
-    if preparation.labels.kind == "classes":
+    if preparation.kind == "classes":
         _check_classes(source, shares)
-    empty = [name for name in ("train", "test") if not shares.rows.get(name)]
+    empty = [name for name in needed if not shares.rows.get(name)]
     if empty:
         hint = "Give more rows, or other shares: splits=0.7,0.1,0.2."
         raise DataError(f"No row of {source.where} came into {' and '.join(empty)}.", hint=hint)
@@ -205,7 +232,8 @@ def _told(preparation: Preparation, shares: Shares) -> str:
     ]
     found = sorted(((sum(rows.values()), label) for label, rows in shares.labels.items()), reverse=True)[:5]
     classes = ", ".join(f"{_named([label])} {100 * count / shares.total:.0f} %" for count, label in found)
-    about = f"Text {roles.text!r}, label {roles.label!r} ({classes or preparation.labels.kind})"
+    label = f"label {roles.label!r} ({classes or preparation.kind})" if preparation.labels else "no label"
+    about = f"Text {roles.text!r}, {label}"
     return f"{about}: {counts.rows} of {counts.rows_in} rows; removed {', '.join(gone)}"
 
 
@@ -235,7 +263,7 @@ def _made(settings: Ingest, source: Source, preparation: Preparation) -> dict[st
         "origin": source.origin,
         "synthetic": source.synthetic,
         "columns": preparation.roles.named(),
-        "labels": preparation.labels.kind,
+        "labels": preparation.kind,
         "cleaning": preparation.recipe.cleaning.as_dict(),
         "splits": settings.split or dict(zip(splits.NAMES, settings.splits, strict=True)),
         "seed": settings.seed,
@@ -262,7 +290,7 @@ def _log_card(card: Card) -> None:
     say(f"Card {place}")
 
 
-def _log(source: Source, version: tables.Version, counts: Counts, shares: Shares) -> None:
+def _log(source: Source, version: tables.Version, counts: Counts, shares: Shares, *, labelled: bool) -> None:
     record.metrics({**asdict(counts), **{f"rows_{name}": shares.rows.get(name, 0) for name in splits.NAMES}})
     record.dataset(
         name=source.name,
@@ -271,6 +299,7 @@ def _log(source: Source, version: tables.Version, counts: Counts, shares: Shares
         digest=version.digest,
         context="ingest",
         synthetic=source.synthetic,
+        labelled=labelled,
     )
     record.output("dataset", version.reference)
     record.output("digest", version.digest)

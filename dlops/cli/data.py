@@ -393,7 +393,8 @@ def _spread(sides: Sequence[tuple[str, Shares]]) -> Table:
         rows.append([f"… {len(labels) - _LABELS} more labels", *("" for _ in columns)])
     if any(shares.numbers for _, shares in sides):
         rows += [[name, *(_number(shares, split, name) for split, _, shares in columns)] for name in _NUMBERS]
-    headings = ["label", *(f"{split} {mark}".strip() for split, mark, _ in columns)]
+    labelled = any(shares.labelled for _, shares in sides)
+    headings = ["label" if labelled else "", *(f"{split} {mark}".strip() for split, mark, _ in columns)]
     return _grid(headings, rows, right=range(1, len(headings)))
 
 
@@ -445,8 +446,12 @@ def _two_checks(check: Mapping[str, Any]) -> list[str]:
 def _example_rows(found: Difference) -> Iterator[list[str]]:
     for kind, examples in found.examples.items():
         for example in examples:
-            sides = [" ".join(str(value) for value in side.values()) if side else "" for side in _sides(example)]
+            sides = [_values(side) for side in _sides(example)]
             yield [kind, example.id, *sides, example.text or ""]
+
+
+def _values(side: Mapping[str, str | None] | None) -> str:
+    return " ".join(value for value in side.values() if value is not None) if side else ""
 
 
 def _sides(example: Any) -> tuple[Any, Any]:

@@ -157,7 +157,7 @@ def _wanted(file: File, name: str, problem: Callable[[str, str], None]) -> Form 
         return None
     if any(part.startswith((".", "__MACOSX")) for part in parts):
         return None
-    known = files.form(PurePosixPath(parts[-1]).name)
+    known = files.form(PurePosixPath(parts[-1]).name, plain=file.plain)
     if known.kind in files.ARCHIVES:
         problem(f"{file.name}:{name}", "an archive in an archive is not read: unpack the outer one")
         return None

@@ -48,8 +48,8 @@ class Card:
     """What cleaning changed."""
     refused: Sequence[str] = ()
     """Checks that were not to find anything, and did: nothing was written."""
-    texts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Id → label and text of some rows."""
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Id → label, where there are labels, and text of some rows."""
     examples: bool = False
     """Whether those are shown."""
 
@@ -65,7 +65,7 @@ class Card:
             "cleaned": self.changes.as_dict(),
             "words_as_read": self.as_read.as_dict(),
             "distributions": self.distributions.as_dict(),
-            "examples": [{"id": name, "label": label, "text": text} for name, (label, text) in shown],
+            "examples": [{"id": name, **row} for name, row in shown],
         }
 
     def html(self) -> str:
@@ -75,7 +75,7 @@ class Card:
             self._header(),
             section("Findings", _findings(self.findings)),
             section("Lengths", _lengths(found.lengths, self.as_read)),
-            section("Labels", _labels(found)),
+            section("Labels", _labels(found)) if found.shares.labelled else "",
             *(section(f"Labels by {column}", _slices(found, column)) for column in found.slices),
             section("What cleaning changed", _changes(self.changes)) if self.changes.texts else "",
             section("How it was made", _description(self.description)),
@@ -89,7 +89,7 @@ class Card:
         ran = [finding for finding in self.findings if finding.status != "skipped"]
         facts = {
             "rows": f"{shares.total:,}",
-            "classes": "numbers" if shares.numbers else f"{len(shares.labels):,}",
+            **({"classes": "numbers" if shares.numbers else f"{len(shares.labels):,}"} if shares.labelled else {}),
             "words, median": f"{lengths.quantile(0.5):,}",
             "checks to look at": f"{len(troubled)} of {len(ran)}",
         }
@@ -233,12 +233,17 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _examples(texts: Mapping[str, tuple[str, str]]) -> str:
+def _examples(texts: Mapping[str, Mapping[str, str]]) -> str:
     rows = []
-    for name, (label, text) in texts.items():
-        shown = named(text[:_CHARACTERS]) + ("…" if len(text) > _CHARACTERS else "")
-        rows.append(f"<tr><th scope=row><code>{safe(name)}</code></th><td>{named(label)}</td><td>{shown}</td></tr>")
-    return table(("Row", "Label", "Text"), rows, "Some rows")
+    for name, row in texts.items():
+        cells = "".join(f"<td>{_shortened(value)}</td>" for value in row.values())
+        rows.append(f"<tr><th scope=row><code>{safe(name)}</code></th>{cells}</tr>")
+    columns = next(iter(texts.values()))
+    return table(("Row", *map(str.capitalize, columns)), rows, "Some rows")
+
+
+def _shortened(text: str) -> str:
+    return named(text[:_CHARACTERS]) + ("…" if len(text) > _CHARACTERS else "")
 
 
 def _more(count: int, what: str) -> str:

@@ -41,6 +41,8 @@ LIMITS: dict[str, float] = {
 NAMES = tuple(LIMITS)
 COUNTED = ("schema", "leakage")
 """Checks whose figure is a number of rows; of the others it is a share."""
+ABOUT_LABELS = ("label_balance", "conflicting_labels", "splits", "bias")
+"""Checks that rows without labels do not have."""
 ALL = "all"
 
 LANGUAGE_ROWS = 1_000
@@ -98,17 +100,19 @@ class Checks:
     """Columns whose values are compared with each other: the group, and others that are kept."""
     limits: Mapping[str, float] = field(default_factory=dict)
     """Thresholds other than the usual ones."""
+    labelled: bool = True
+    """Whether the rows have labels."""
     examples: bool = False
     """Whether some texts are kept to be shown."""
     distributions: Distributions = field(init=False)
-    texts: dict[str, tuple[str, str]] = field(init=False, default_factory=dict)
-    """Id → label and text of the first rows, where examples are asked for."""
+    texts: dict[str, dict[str, str]] = field(init=False, default_factory=dict)
+    """Id → label, where there are labels, and text of the first rows, where examples are asked for."""
 
     def __post_init__(self) -> None:
         self._limits = {**LIMITS, **self.limits}
         self._skipped = named(self.skip, "skip") | (named(self.limits, "limits") - set(NAMES))
         self.distributions = Distributions(slice_by=tuple(dict.fromkeys(self.slice_by)))
-        self._schema = _Schema()
+        self._schema = _Schema(labelled=self.labelled)
         self._near = near_duplicates.Search()
         self._personal = PersonalData()
         self._languages = _Languages()
@@ -142,7 +146,8 @@ class Checks:
     def _observe_columns(self, table: Table) -> None:
         if self.examples and not self.texts:
             first = table.slice(0, _EXAMPLES).to_pylist()
-            self.texts = {row["id"]: (str(row["label"]), row["text"]) for row in first}
+            shown = ("label", "text") if self.labelled else ("text",)
+            self.texts = {row["id"]: {name: str(row[name]) for name in shown} for row in first}
         for name in table.column_names:
             self._nulls[name] += table[name].null_count
 
@@ -169,7 +174,8 @@ class Checks:
             "bias": self._find_bias,
         }
         skipped = Finding(name="", status="skipped", message="Left out, as skip= says.")
-        return [_renamed(skipped, name) if name in self._skipped else made[name]() for name in NAMES]
+        names = [name for name in NAMES if self.labelled or name not in ABOUT_LABELS]
+        return [_renamed(skipped, name) if name in self._skipped else made[name]() for name in names]
 
     def _finding(self, name: str, figure: float, message: str, **more: Any) -> Finding:
         threshold = more.pop("threshold", self._limits[name])
@@ -199,7 +205,8 @@ class Checks:
         whole = _share(read.empty, read.rows_in)
         columns = {name: _share(count, self.rows) for name, count in self._nulls.items()}
         name, most = max(columns.items(), key=lambda item: item[1], default=("", 0.0))
-        told = f"{read.empty} of {read.rows_in} rows had no text or no label and were left out"
+        lacking = "no text or no label" if self.labelled else "no text"
+        told = f"{read.empty} of {read.rows_in} rows had {lacking} and were left out"
         told += f"; {most:.1%} of the column {name!r} is missing." if most else "."
         return self._finding("missing", max(whole, most), told, rows_checked=read.rows_in)
 
@@ -342,7 +349,8 @@ class _Gap:
 class _Schema:
     """Types and values of columns, by pandera, and that ids rise from part to part."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, labelled: bool) -> None:
+        self._labelled = labelled
         self.wrong: Counter[str] = Counter()
         self.ids: list[str] = []
         self._last = ""
@@ -356,7 +364,7 @@ class _Schema:
         if not len(table):
             return
         self._types = self._types or table.schema
-        self._expected = self._expected or _expected(table.column_names)
+        self._expected = self._expected or _expected(table.column_names, labelled=self._labelled)
         if table.schema != self._types:
             self.wrong["columns are not those of the first rows"] += len(table)
         ids = table["id"]
@@ -386,7 +394,7 @@ _TOLD = {
 }
 
 
-def _expected(columns: Sequence[str]) -> Any:
+def _expected(columns: Sequence[str], *, labelled: bool) -> Any:
     import pandas as pd
     import pandera.pandas as pandera
 
@@ -394,8 +402,8 @@ def _expected(columns: Sequence[str]) -> Any:
     ours = {
         "id": pandera.Column(text, pandera.Check.str_matches(r"^[0-9a-f]{16}$"), unique=True),
         "text": pandera.Column(text, pandera.Check.str_length(min_value=1)),
-        "label": pandera.Column(None),
         "split": pandera.Column(text, pandera.Check.isin(splits.NAMES)),
+        **({"label": pandera.Column(None)} if labelled else {}),
     }
     others = {name: pandera.Column(text, nullable=True) for name in columns if name not in ours}
     return pandera.DataFrameSchema({**ours, **others})

@@ -25,6 +25,9 @@ OURS = ("id", "text", "text_pair", "label", "split", "group")
 class Wanted:
     """Columns as the user names them; a text or label that is `None` is to be recognised, the others are left out."""
 
+    labelled: bool = True
+    """Whether there is a label; without, `label` is not looked at."""
+
     text: str | None = None
     label: str | None = None
     text_pair: str | None = None
@@ -38,7 +41,7 @@ class Roles:
     """The column of each role; an empty name is a role that nothing plays."""
 
     text: str
-    label: str
+    label: str = ""
     text_pair: str = ""
     group: str = ""
     split: str = ""
@@ -60,7 +63,8 @@ class Roles:
 def choose(columns: Sequence[str], wanted: Wanted, *, where: str) -> Roles:
     """Give each role its column.
 
-    A column named exactly `text` or `label` is taken before the other usual names; case does not matter.
+    A column named exactly `text` or `label` is taken before the other usual names; case does not matter. Where there
+    is no label, a text that stands alone may have any name.
 
     Raises:
         DataError: a named column is not there, none is recognised, several are, or one would play two roles.
@@ -70,8 +74,9 @@ def choose(columns: Sequence[str], wanted: Wanted, *, where: str) -> Roles:
     taken = {*others.values(), *wanted.keep}
     free = [column for column in columns if column not in taken]
     kept = [column for column in wanted.keep if column in columns and column not in others.values()]
-    text = _recognised(free, kept, columns, "text", wanted.text, TEXT, problems)
-    label = _recognised(free, kept, columns, "label", wanted.label, LABEL, problems)
+    alone = free[0] if len(free) == 1 and not wanted.labelled else None
+    text = _recognised(free, kept, columns, "text", wanted.text or alone, TEXT, problems)
+    label = _recognised(free, kept, columns, "label", wanted.label, LABEL, problems) if wanted.labelled else ""
     problems += [
         f"there is no column {name!r}{suggestion(name, columns)}"
         for name in filter(None, [*others.values(), *wanted.keep])
@@ -83,7 +88,9 @@ def choose(columns: Sequence[str], wanted: Wanted, *, where: str) -> Roles:
         problems.append(f"{text!r} cannot be both the text and its pair")
     problems += [f"keep: {name!r} is the name of a column that dlops writes" for name in wanted.keep if name in OURS]
     if problems:
-        hint = f"The columns there are: {', '.join(columns) or 'none'}. {_example(columns)}"
+        hint = f"The columns there are: {', '.join(columns) or 'none'}. {_example(columns, labelled=wanted.labelled)}"
+        if wanted.labelled and not label:
+            hint += ". Texts without labels are read with target=none."
         raise DataError(f"The columns of {where} could not be matched.", hint=hint, problems=problems)
     return Roles(text=text, label=label, keep=wanted.keep, **others)
 
@@ -114,9 +121,10 @@ def _recognised(
     return ""
 
 
-def _example(columns: Sequence[str]) -> str:
+def _example(columns: Sequence[str], *, labelled: bool) -> str:
     """Write what can be pasted behind the command, with columns that are there."""
     usual = [column for column in columns if column.strip().lower() in LABEL]
     first, second = [*(column for column in columns if column not in usual), "COLUMN", "COLUMN"][:2]
-    named = {"text": first, "label": usual[0] if usual else second}
-    return f"Name them, for example: {' '.join(shlex.quote(f'{role}={column}') for role, column in named.items())}"
+    named = {"text": first} | ({"label": usual[0] if usual else second} if labelled else {})
+    words = " ".join(shlex.quote(f"{role}={column}") for role, column in named.items())
+    return f"Name {'them' if labelled else 'it'}, for example: {words}"

@@ -30,7 +30,7 @@ class Counts(Tally):
     rejects: int = 0
     """Rows that could not be read or used."""
     empty: int = 0
-    """Rows without a text or without a label."""
+    """Rows without a text, or without a label where there are labels."""
     short: int = 0
     long: int = 0
     """Rows whose text is beyond the bounds."""
@@ -48,7 +48,7 @@ class Converted:
     """What became of a chunk."""
 
     rows: Table
-    """Rows that can be used: `key` (uint64), `text`, `label`, and where the roles name them `text_pair`, `own_split`,
+    """Rows that can be used: `key` (uint64), `text`, and where the roles name them `label`, `text_pair`, `own_split`,
     `group` and kept columns; all but the key are texts, labels in canonical form."""
     counts: Counts
     changes: Changes
@@ -67,7 +67,8 @@ class Conversion:
     """Converts chunks. It keeps nothing between them, so that they can be converted side by side."""
 
     roles: Roles
-    labels: Labels
+    labels: Labels | None
+    """How labels are read; `None` where no column holds any."""
     cleaning: Cleaning
 
     def __call__(self, chunk: Chunk, unread: Sequence[Reject] = ()) -> Converted:
@@ -86,7 +87,8 @@ class Conversion:
         raw = {name: _texts(chunk, column, problems) for name, column in roles.texts().items()}
         as_read.add(raw["text"].filter(pc.not_equal(raw["text"], "")))
         found = {name: self.cleaning.column(column, changes) for name, column in raw.items()}
-        found["label"] = _read(chunk, roles.label, self.labels.canonical, problems)
+        if self.labels:
+            found["label"] = _read(chunk, roles.label, self.labels.canonical, problems)
         if roles.split:
             found["own_split"] = _read(chunk, roles.split, splits.own, problems)
         if roles.group:
@@ -112,7 +114,8 @@ class Conversion:
             return int(going.sum())
 
         characters = pc.utf8_length(rows["text"]).to_numpy()
-        counts.empty = leave_out((characters == 0) | rows["label"].is_null().to_numpy())
+        unlabelled = rows["label"].is_null().to_numpy() if self.labels else False
+        counts.empty = leave_out((characters == 0) | unlabelled)
         counts.short = leave_out(characters < self.cleaning.min_characters)
         counts.long = leave_out(characters > (self.cleaning.max_characters or np.inf))
         usable = rows if left.all() else rows.filter(pa.array(left))

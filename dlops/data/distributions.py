@@ -124,7 +124,7 @@ class Distributions:
         label, split = shares.of_batch(table)
         self.shares.add(label, split)
         for column in self.slice_by:
-            if column in table.column_names and not pa.types.is_floating(label.type):
+            if column in table.column_names and not (pa.types.is_floating(label.type) or pa.types.is_null(label.type)):
                 self.slices[column].add(table[column].combine_chunks(), label.combine_chunks())
 
     def as_dict(self) -> dict[str, Any]:

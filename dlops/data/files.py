@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import re
@@ -18,11 +19,16 @@ from dlops.errors import DataError, UsageError
 
 KINDS = ("csv", "tsv", "jsonl", "ndjson", "json", "parquet")
 """Suffixes of files that hold rows."""
+PLAIN = "txt"
+"""Suffix of files that hold texts alone, one a line: read only where texts are all that is wanted."""
 ARCHIVES = ("zip", "tar")
 """Suffixes of files that hold files."""
 _PACKINGS = {"gz": "gzip", "zst": "zstd"}
 _SHORT = {"tgz": ("tar", "gz"), "tzst": ("tar", "zst")}
-_HINT = "Known are .csv, .tsv, .jsonl, .json and .parquet; also as .gz or .zst, and in .zip or .tar."
+_HINT = (
+    "Known are .csv, .tsv, .jsonl, .json and .parquet, with target=none also .txt, one text a line; each also as "
+    ".gz or .zst, and in .zip or .tar."
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Form:
     """What a file's name says about its content."""
 
     kind: str
-    """One of `KINDS` or `ARCHIVES`; empty where it is not known."""
+    """One of `KINDS` or `ARCHIVES`, or `PLAIN`; empty where it is not known."""
     packing: str = ""
     """`gzip` or `zstd`, around all of it."""
 
@@ -49,20 +55,23 @@ class File:
     """Known of a download, and of a file whose checksum was compared."""
     etag: str = ""
     """What the server calls this state of the file."""
+    plain: bool = False
+    """Whether plain texts are read, too, where it is an archive."""
 
 
-def form(name: str) -> Form:
-    """Read a file's form from its name."""
+def form(name: str, *, plain: bool = False) -> Form:
+    """Read a file's form from its name; `plain` texts are known only where they are asked for."""
     parts = name.lower().split(".")[1:]
     parts[-1:] = _SHORT.get(parts[-1] if parts else "", parts[-1:])
     packing = _PACKINGS.get(parts.pop(), "") if parts and parts[-1] in _PACKINGS else ""
-    kind = parts[-1] if parts and parts[-1] in (*KINDS, *ARCHIVES) else ""
+    known = (*KINDS, *ARCHIVES, *([PLAIN] if plain else []))
+    kind = parts[-1] if parts and parts[-1] in known else ""
     return Form("" if kind == "zip" and packing else kind, packing)
 
 
 def stem(name: str) -> str:
     """Give a file's name without its suffixes, as far as they are known: `reviews` for `reviews.csv.gz`."""
-    known = "|".join((*KINDS, *ARCHIVES, *_PACKINGS, *_SHORT))
+    known = "|".join((*KINDS, PLAIN, *ARCHIVES, *_PACKINGS, *_SHORT))
     return re.sub(rf"(\.({known}))+$", "", name, flags=re.IGNORECASE)
 
 
@@ -74,10 +83,10 @@ def split(location: str) -> list[str]:
     return [part.strip() for part in re.split(separator, location) if part.strip()]
 
 
-def find(location: str, *, checksum: str = "") -> list[File]:
+def find(location: str, *, checksum: str = "", plain: bool = False) -> list[File]:
     """Find the files that a location names, in order; those of other machines are downloaded.
 
-    `checksum` is `sha256:HEX` of the one file there is.
+    `checksum` is `sha256:HEX` of the one file there is; with `plain`, files of plain text are known, too.
 
     Raises:
         DataError: one is not there, cannot be downloaded, or is of a kind that is not known.
@@ -89,54 +98,55 @@ def find(location: str, *, checksum: str = "") -> list[File]:
         raise UsageError("No source is named.", hint="Name a file, a folder, a URI, or source=sample.")
     if expected and len(parts) > 1:
         raise UsageError("checksum= can be compared with one file only.", hint=f"The source names {len(parts)}.")
-    found = [file for part in parts for file in _found(part, expected)]
+    found = [file for part in parts for file in _found(part, expected, plain)]
     unique = list({file.path: file for file in found}.values())
     if expected and (len(unique) != 1 or unique[0].sha256 != expected):
         _compare(unique, expected)
     return unique
 
 
-def _found(part: str, expected: str) -> list[File]:
+def _found(part: str, expected: str, plain: bool) -> list[File]:
     if part.startswith("file:"):
-        return _local(Path(urllib.parse.unquote(urllib.parse.urlsplit(part).path)))
+        return _local(Path(urllib.parse.unquote(urllib.parse.urlsplit(part).path)), plain)
     if re.match(r"https?://", part, re.IGNORECASE):
-        return [_downloaded(downloads.fetch(web.Page(part), sha256=expected))]
+        return [_downloaded(downloads.fetch(web.Page(part), sha256=expected), plain)]
     if "://" in part:
-        return [_downloaded(downloads.fetch(item, sha256=expected)) for item in buckets.items(part, _is_known)]
+        items = buckets.items(part, functools.partial(_is_known, plain=plain))
+        return [_downloaded(downloads.fetch(item, sha256=expected), plain) for item in items]
     path = paths.absolute(part)
     if set("*?[") & set(part) and not paths.exists(path):
-        return _globbed(str(path))
-    return _local(path)
+        return _globbed(str(path), plain)
+    return _local(path, plain)
 
 
-def _globbed(pattern: str) -> list[File]:
+def _globbed(pattern: str, plain: bool) -> list[File]:
     found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
-    known = [path for path in found if _is_known(path.name) and path.is_file()]
+    known = [path for path in found if _is_known(path.name, plain) and path.is_file()]
     if not known:
         matched = (
             f"of the {len(found)} names that match, none is a file of a known kind" if found else "no file matches"
         )
         raise DataError(f"{pattern}: {matched}.", hint=_HINT if found else "Name a file, a folder or another pattern.")
-    return [_file(path) for path in known]
+    return [_file(path, plain) for path in known]
 
 
-def _local(path: Path) -> list[File]:
+def _local(path: Path, plain: bool) -> list[File]:
     if not paths.exists(path):
         near = suggestion(path.name, _names(path.parent))
         raise DataError(f"{path} does not exist{near}.", hint="Name a file, or source=sample for synthetic reviews.")
     if not path.is_dir():
-        return [_file(path)]
+        return [_file(path, plain)]
     try:
         inner = sorted(file for file in path.rglob("*") if not _is_hidden(file.relative_to(path)))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    known = [file for file in inner if _is_known(file.name) and file.is_file()]
+    known = [file for file in inner if _is_known(file.name, plain) and file.is_file()]
     if not known:
         raise DataError(f"The folder {path} holds no file of a known kind.", hint=_HINT)
-    return [_file(file) for file in known]
+    return [_file(file, plain) for file in known]
 
 
-def _file(path: Path) -> File:
+def _file(path: Path, plain: bool) -> File:
     try:
         status = path.stat()
     except OSError as error:
@@ -145,24 +155,24 @@ def _file(path: Path) -> File:
         raise DataError(
             f"{path} is no file: a pipe or a device cannot be read twice.", hint="Write it to a file first."
         )
-    return File(path, str(path), _form(path.name, str(path)), status.st_size)
+    return File(path, str(path), _form(path.name, str(path), plain), status.st_size, plain=plain)
 
 
-def _downloaded(download: downloads.Download) -> File:
-    known = _form(download.path.name, download.uri)
-    return File(download.path, download.uri, known, download.size, download.sha256, download.validator)
+def _downloaded(download: downloads.Download, plain: bool) -> File:
+    known = _form(download.path.name, download.uri, plain)
+    return File(download.path, download.uri, known, download.size, download.sha256, download.validator, plain)
 
 
-def _form(name: str, shown: str) -> Form:
-    known = form(name)
+def _form(name: str, shown: str, plain: bool) -> Form:
+    known = form(name, plain=plain)
     if not known.kind:
         suffix = Path(name).suffix or "no suffix"
         raise DataError(f"{shown} is of a kind that is not known ({suffix}).", hint=_HINT)
     return known
 
 
-def _is_known(name: str) -> bool:
-    return bool(form(name).kind)
+def _is_known(name: str, plain: bool) -> bool:
+    return bool(form(name, plain=plain).kind)
 
 
 def _is_hidden(path: Path) -> bool:

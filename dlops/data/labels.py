@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeAlias
 from dlops.errors import UsageError
 
 Kind: TypeAlias = Literal["classes", "multilabel", "number"]
+NONE = "none"
+"""What stands for the kind where rows have no labels."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,11 +18,9 @@ from dlops.data.columns import Roles, Wanted
 from dlops.data.conversion import Conversion, Converted, Counts, written
 from dlops.data.distributions import Lengths
 from dlops.data.labels import Labels
-from dlops.data.rows import Chunk, OnReject, Reject, distinct
+from dlops.data.rows import Chunk, OnReject, Reject, Values, distinct
 from dlops.data.sources import Source
 from dlops.data.staging import Dropped, Staging, Table
-
-_LABEL_TYPES = {"classes": pa.string(), "multilabel": pa.list_(pa.string()), "number": pa.float64()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +49,13 @@ class Preparation:
         self.nodes: set[str] = set()
         """Nodes of a cluster that read some of the rows."""
         self.roles: Roles
-        self.labels: Labels
+        self.labels: Labels | None
+        """How labels are read; `None` for the target `none`."""
+
+    @property
+    def kind(self) -> str:
+        """What a label is: `classes`, `multilabel` or `number`, or `none` where there are none."""
+        return self.labels.kind if self.labels else labels.NONE
 
     def read(self, staged: Staging, progress: Callable[[int], None]) -> None:
         """Read all rows; `progress` takes the bytes of the source that were read so far, where they are known.
@@ -103,33 +107,39 @@ class Preparation:
         """Settle, by the first chunk, which columns play which role and how labels are read."""
         recipe = self.recipe
         self.roles = columns.choose(tuple(first.columns), recipe.wanted, where=self._source.where)
-        label = next((value for value in distinct(first.columns[self.roles.label])[1] if value is not None), None)
-        self.labels = labels.reader(recipe.target, label, recipe.label_separator, recipe.label_map)
+        self.labels = self._reader(first.columns[self.roles.label]) if self.roles.label else None
         return Conversion(roles=self.roles, labels=self.labels, cleaning=recipe.cleaning)
+
+    def _reader(self, values: Values) -> Labels:
+        recipe = self.recipe
+        label = next((value for value in distinct(values)[1] if value is not None), None)
+        return labels.reader(recipe.target, label, recipe.label_separator, recipe.label_map)
 
     def _finished(self, rows: Table) -> Table:
         roles = self.roles
         made = {"id": raw_bytes.hexadecimal(rows["key"].to_numpy()), "text": rows["text"]}
         if roles.text_pair:
             made["text_pair"] = rows["text_pair"]
-        made["label"] = self._label_column(rows["label"])
+        if self.labels:
+            made["label"] = _label_column(rows["label"], self.labels.kind)
         made["split"] = rows["own_split"] if roles.split else self._dealt(rows, made["id"])
         if roles.group:
             made["group"] = rows["group"]
         return pa.table(made | {name: rows[name] for name in roles.keep})
-
-    def _label_column(self, texts: Any) -> Any:
-        if self.labels.kind == "number":
-            return pc.cast(texts, pa.float64())
-        if self.labels.kind == "multilabel":
-            return pa.array([json.loads(text) for text in texts.to_pylist()], _LABEL_TYPES["multilabel"])
-        return texts
 
     def _dealt(self, rows: Table, ids: Any) -> Any:
         """Deal rows to splits: the same text (with whatever pair), or the same group, always goes to the same one."""
         if by := "group" if self.roles.group else "text" if self.roles.text_pair else "":
             ids = raw_bytes.hexadecimal(raw_bytes.hashes(rows[by].combine_chunks()))
         return splits.dealt(ids, self.recipe.shares, self.recipe.seed)
+
+
+def _label_column(texts: Any, kind: str) -> Any:
+    if kind == "number":
+        return pc.cast(texts, pa.float64())
+    if kind == "multilabel":
+        return pa.array([json.loads(text) for text in texts.to_pylist()], pa.list_(pa.string()))
+    return texts
 
 
 @dataclass

@@ -12,8 +12,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
-from dlops.data import archives, csv_blocks, json_records
+from dlops.data import archives, csv_blocks, files, json_records, plain_texts
 from dlops.data.archives import Member
+from dlops.data.csv_records import OnProblem
 from dlops.data.damage import DAMAGE, told
 from dlops.data.files import File
 from dlops.data.rows import Chunk, OnReject, Reject, Values, values
@@ -93,14 +94,31 @@ def _json(member: Member, reject: OnReject, encoding: str) -> _Rows:
     def problem(line: int, reason: str, raw: str) -> None:
         reject(Reject(member.name, line, reason, raw))
 
+    with _lines(member, encoding, problem) as lines:
+        for numbers, columns in json_records.chunks(lines, problem, array=member.kind == "json") if lines else ():
+            yield numbers, columns, None
+
+
+def _plain(member: Member, reject: OnReject, encoding: str) -> _Rows:
+    def problem(line: int, reason: str, raw: str) -> None:
+        reject(Reject(member.name, line, reason, raw))
+
+    with _lines(member, encoding, problem) as lines:
+        for numbers, columns in plain_texts.chunks(lines, problem) if lines else ():
+            yield numbers, columns, None
+
+
+@contextlib.contextmanager
+def _lines(member: Member, encoding: str, problem: OnProblem) -> Iterator[Lines | None]:
+    """Open a member as lines; give none where its first bytes are damaged, which is told."""
     try:
         lines = Lines(member.stream, encoding, newline="\n")
     except DAMAGE as error:
         problem(0, told(error), "")
+        yield None
         return
     with lines:
-        for numbers, columns in json_records.chunks(lines, problem, array=member.kind == "json"):
-            yield numbers, columns, None
+        yield lines
 
 
 def _parquet(member: Member, reject: OnReject, encoding: str) -> _Rows:  # noqa: ARG001 - says its encoding itself
@@ -157,4 +175,7 @@ def _values(batch: Any, before: int, member: Member, reject: OnReject) -> tuple[
         return list(rows), {name: [values[name] for values in rows.values()] for name in batch.schema.names}
 
 
-_READERS = {"csv": _csv, "tsv": _csv, "json": _json, "jsonl": _json, "ndjson": _json, "parquet": _parquet}
+_READERS = {
+    **{"csv": _csv, "tsv": _csv, "json": _json, "jsonl": _json, "ndjson": _json, "parquet": _parquet},
+    files.PLAIN: _plain,
+}

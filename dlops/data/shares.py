@@ -51,6 +51,8 @@ class Shares:
     """Label → split → rows; a row of several labels counts for each of them."""
     numbers: dict[str, Numbers] = field(default_factory=lambda: defaultdict(Numbers))
     """Split → its labels, where labels are numbers."""
+    labelled: bool = False
+    """Whether there is a column of labels."""
 
     @property
     def total(self) -> int:
@@ -58,6 +60,7 @@ class Shares:
 
     def add(self, label: Any, split: Any) -> None:
         """Take as many labels as splits, as Arrow arrays; `None` where the table has no such column."""
+        self.labelled |= not pa.types.is_null(label.type)
         for name, here in _by_split(split, label):
             self.rows[name] += len(here)
             if pa.types.is_floating(here.type):
@@ -77,11 +80,13 @@ class Shares:
         return sorted(self.rows, key=lambda name: (splits.NAMES.index(name) if name in splits.NAMES else 99, name))
 
     def as_dict(self) -> dict[str, Any]:
-        """Give rows, shares and numbers as plain values."""
+        """Give rows as plain values, and shares and numbers where there are labels."""
         names = self.splits()
+        rows = {"rows": self.total, "rows_by_split": {name: self.rows[name] for name in names}}
+        if not self.labelled:
+            return rows
         return {
-            "rows": self.total,
-            "rows_by_split": {name: self.rows[name] for name in names},
+            **rows,
             "label_shares": {label: {name: self.share(label, name) for name in names} for label in sorted(self.labels)},
             "label_numbers": {name: self.numbers[name].as_dict() for name in names if name in self.numbers},
         }

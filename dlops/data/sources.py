@@ -45,12 +45,15 @@ class Source:
         return tuple(first.columns) if first else ()
 
 
-def open(location: str, *, seed: int, checksum: str = "", encoding: str = "utf-8") -> Source:  # noqa: A001
+def open(  # noqa: A001
+    location: str, *, seed: int, checksum: str = "", encoding: str = "utf-8", plain: bool = False
+) -> Source:
     """Find raw data (read as `sources.open`); what lies on other machines is downloaded into the cache.
 
     A location is a file, several with commas between them, a glob or a folder; a URI (`https://…`, `s3://…`); a Delta
     table (`TABLE`, `TABLE@VERSION`, `TABLE@TIME`); `hub:NAME@REVISION#CONFIG/SPLIT`; or `sample`, whose seed is `seed`.
-    `checksum` is `sha256:HEX` of the one file there is; `encoding` is that of text files without a byte order mark.
+    `checksum` is `sha256:HEX` of the one file there is; `encoding` is that of text files without a byte order mark;
+    with `plain`, files of plain text are read, too, whose one column is `text`.
 
     Raises:
         DataError: it is not there, cannot be had, is of a kind that is not known, or is not what its checksum says.
@@ -65,7 +68,7 @@ def open(location: str, *, seed: int, checksum: str = "", encoding: str = "utf-8
         return _hub(location)
     if table := _table(location):
         return _delta(*table)
-    return _files(location, checksum, encoding)
+    return _files(location, checksum, encoding, plain)
 
 
 def _sample(seed: int) -> Source:
@@ -86,8 +89,8 @@ def _hub(location: str) -> Source:
     return Source(_name(dataset.name.rpartition("/")[2]), location, lambda _: hub.chunks(dataset, commit), origin)
 
 
-def _files(location: str, checksum: str, encoding: str) -> Source:
-    found = files.find(location, checksum=checksum)
+def _files(location: str, checksum: str, encoding: str, plain: bool) -> Source:
+    found = files.find(location, checksum=checksum, plain=plain)
 
     starts = itertools.accumulate((file.size for file in found), initial=0)
     apart = tuple(Part(file, encoding, before) for file, before in zip(found, starts, strict=False))
@@ -112,7 +115,7 @@ def _files_name(location: str, found: list[File]) -> str:
         return _name(files.stem(found[0].path.name))
     named = files.split(location)[0].rstrip("/")
     folder = re.split(r"/[^/]*[*?\[]", named)[0]
-    if folder == named and not Path(named).is_dir() and files.form(named).kind:
+    if folder == named and not Path(named).is_dir() and files.form(named, plain=True).kind:
         folder = str(paths.absolute(named).parent) if "://" not in named else named.rpartition("/")[0]
     return _name((folder if "://" in folder else str(paths.absolute(folder))).rpartition("/")[2])
 

@@ -13,19 +13,21 @@ from dlops.data import raw_bytes
 from dlops.errors import UsageError
 
 NAMES = ("train", "val", "test")
+NEEDED = ("train", "test")
+"""Those without which nothing can be trained and judged; rows without labels need to be trained on only."""
 
 
-def check(shares: Sequence[float]) -> None:
+def check(shares: Sequence[float], *, needed: Sequence[str] = NEEDED) -> None:
     """Refuse shares that are no split.
 
     Raises:
-        UsageError: not three shares, no training or no test rows, or a sum other than 1.
+        UsageError: not three shares, none for one of the splits that are `needed`, or a sum other than 1.
     """
     problems = []
     if len(shares) != len(NAMES):
         problems.append(f"there are {len(shares)} shares, not one each for {', '.join(NAMES)}")
-    elif shares[0] <= 0 or shares[2] <= 0:
-        problems.append("the shares of train and test must be above 0")
+    elif any(share <= 0 for name, share in zip(NAMES, shares, strict=True) if name in needed):
+        problems.append(f"the share{'s'[: len(needed) != 1]} of {' and '.join(needed)} must be above 0")
     if abs(sum(shares) - 1) > 1e-6:
         problems.append(f"the shares add up to {sum(shares):g}, not to 1")
     if problems:

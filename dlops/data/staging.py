@@ -125,7 +125,7 @@ def _joined(tables: list[Table]) -> Table:
 def once(rows: Table) -> tuple[Table, Dropped]:
     """Keep, of the rows of one key, the one that came first; give them in the order of their keys.
 
-    Columns `label` and, where it is there, `own_split` are compared with those of the row that stays.
+    Columns `label` and `own_split`, where they are there, are compared with those of the row that stays.
     """
     keys, numbers = rows["key"].to_numpy(), rows["number"].to_numpy()
     order = np.lexsort((numbers, keys))
@@ -136,7 +136,8 @@ def once(rows: Table) -> tuple[Table, Dropped]:
     dropped = Dropped(duplicates=int(len(order) - len(kept)))
     if dropped.duplicates:
         stays = kept[np.cumsum(first) - 1]
-        dropped.conflicting = _differing(rows["label"], order, stays)
+        if "label" in rows.column_names:
+            dropped.conflicting = _differing(rows["label"], order, stays)
         if "own_split" in rows.column_names:
             dropped.leaking = _differing(rows["own_split"], order, stays)
     return rows.take(pa.array(kept)), dropped

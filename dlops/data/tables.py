@@ -67,8 +67,11 @@ class Commit:
         return str(self.description.get("digest", ""))
 
 
-def digest(rows: Iterable[tuple[str, str, str]]) -> str:
-    """Give 32 hexadecimal digits of a hash of (id, label, split) of every row; their order does not matter."""
+def digest(rows: Iterable[tuple[str, ...]]) -> str:
+    """Give 32 hexadecimal digits of a hash of every row; their order does not matter.
+
+    A row is (id, label, split), or (id, split) where there are no labels.
+    """
     hashed = hashlib.blake2b(digest_size=16)
     for row in sorted(rows):
         hashed.update("\0".join(row).encode() + b"\n")
@@ -227,7 +230,7 @@ def alone(uri: str) -> Iterator[None]:
 
 
 def _digest_of_columns(rows: Mapping[str, Sequence[Any]]) -> str:
-    return digest(zip(rows["id"], rows["label"], rows["split"], strict=True))
+    return digest(zip(*(rows[name] for name in ("id", "label", "split") if name in rows), strict=True))
 
 
 def _last(uri: str) -> Commit | None:

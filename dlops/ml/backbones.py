@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dlops.errors import StepFailed
 from dlops.ml import hub_models, logged_models
 from dlops.ml.logged_models import Folders
-from dlops.ml.networks import Averaging, Network, Standard
+from dlops.ml.networks import Averaging, MaskedLanguageModel, Network, Standard
 from dlops.ml.targets import Target
 
 if TYPE_CHECKING:
@@ -76,25 +76,58 @@ def load(
     Raises:
         StepFailed: the model cannot be read or reached, needs what is not allowed, or is no encoder that classifies.
     """
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    names = dict(enumerate(target.names))
+    model, tokenizer, told = _read(
+        location,
+        AutoModelForSequenceClassification if head == "standard" else AutoModel,
+        attention,
+        num_labels=len(names),
+        id2label=names,
+        label2id={label: place for place, label in names.items()},
+        problem_type=target.problem_type,
+    )
+    if head != "standard":
+        return Averaging(model, len(target.names), every=head == "all_layers"), tokenizer
+    if not hasattr(model, model.base_model_prefix):
+        raise StepFailed(
+            f"The model {location.name} does not tell its head from its layers.",
+            hint="Its class should name them in base_model_prefix; head=mean needs no such thing.",
+        )
+    _forget_head(model, {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
+    return Standard(model), tokenizer
+
+
+def load_masked(
+    location: Location, *, attention: str | None = None
+) -> tuple[MaskedLanguageModel, PreTrainedTokenizerBase]:
+    """Load weights and tokenizer under the head that guesses hidden tokens: the model's own, or a fresh one.
+
+    Raises:
+        StepFailed: as `load` does.
+    """
+    from transformers import AutoModelForMaskedLM
+
+    model, tokenizer, told = _read(location, AutoModelForMaskedLM, attention)
+    return MaskedLanguageModel(model, told["missing_keys"]), tokenizer
+
+
+def _read(
+    location: Location, kind: Any, attention: str | None, **described: Any
+) -> tuple[Any, PreTrainedTokenizerBase, dict[str, Any]]:
+    """Read a model of some kind, its tokenizer, and what transformers tells of the weights."""
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     code: dict[str, Any] = {"trust_remote_code": location.trust_remote_code}
     extra = {"attn_implementation": attention} if attention else {}
-    kind = AutoModelForSequenceClassification if head == "standard" else AutoModel
     with _brought(location) as folders:
         try:
-            config = AutoConfig.from_pretrained(
-                folders.weights,
-                num_labels=len(target.names),
-                id2label=dict(enumerate(target.names)),
-                label2id={label: place for place, label in enumerate(target.names)},
-                problem_type=target.problem_type,
-                **code,
-            )
+            config = AutoConfig.from_pretrained(folders.weights, **described, **code)
             _drop_attention_dropout(config)
             tokenizer = AutoTokenizer.from_pretrained(folders.tokenizer, **code)
             model, told = kind.from_pretrained(
@@ -108,15 +141,7 @@ def load(
             )
         except (OSError, ValueError, RuntimeError, ImportError, SafetensorError, pickle.UnpicklingError) as error:
             raise _unloaded(location, error) from error
-    if head != "standard":
-        return Averaging(model, len(target.names), every=head == "all_layers"), tokenizer
-    if not hasattr(model, model.base_model_prefix):
-        raise StepFailed(
-            f"The model {location.name} does not tell its head from its layers.",
-            hint="Its class should name them in base_model_prefix; head=mean needs no such thing.",
-        )
-    _forget_head(model, {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
-    return Standard(model), tokenizer
+    return model, tokenizer, told
 
 
 @contextlib.contextmanager

@@ -99,9 +99,10 @@ class Collator:
             if full and groups[-1]:
                 groups.append([])
             groups[-1].append(example)
-        return [self._padded(group) for group in groups]
+        return [self.padded(group) for group in groups]
 
-    def _padded(self, group: Sequence[Example]) -> Micro:
+    def padded(self, group: Sequence[Example]) -> Micro:
+        """Make a micro-batch, as long as its longest row."""
         longest = max(len(example.ids) for example in group)
         inputs = torch.full((len(group), longest), self.padding, dtype=torch.long)
         mask = torch.zeros_like(inputs)
@@ -130,7 +131,9 @@ class RandomBatches(Sampler[list[int]]):
 
     def __init__(self, lengths: Sequence[int], *, rows: int, tokens: int | None = None, seed: int = 0) -> None:
         self._lengths = np.asarray(lengths, dtype=np.int64)
-        self._rows, self._tokens, self._seed, self._epoch = rows, tokens, seed, 0
+        self._rows, self._tokens, self._seed = rows, tokens, seed
+        self.epoch = 0
+        """The epoch whose order comes next, counted from 0."""
         self.skip = 0
         """Batches of the next pass that were seen before an interruption."""
 
@@ -141,7 +144,7 @@ class RandomBatches(Sampler[list[int]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next, counted from 0; Lightning calls it."""
-        self._epoch = epoch
+        self.epoch = epoch
 
     def __len__(self) -> int:
         if self._tokens is None:
@@ -151,7 +154,7 @@ class RandomBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         skipped, self.skip = self.skip, 0
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._lengths))
+        order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self._lengths))
         if self._tokens is None:
             cuts = np.arange(self._rows, len(order), self._rows)
         else:  # equal shares of all tokens, each as wide as the longest row at least: none is empty

@@ -59,7 +59,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         self._answers: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def training_step(self, batch: Batch, index: int) -> None:
-        """Move the weights once, by the mean loss of the batch.
+        """Move the weights once, by the mean loss of the batch: over what the target says that it sums over.
 
         What dropout draws depends on seed and step alone, so that a training that was interrupted goes on as it would
         have.
@@ -68,14 +68,15 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
             StepFailed: loss or gradient is no finite number, or a single row does not fit into memory.
         """
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
-        rows = self._rows_of_all_devices(batch)
+        own = sum(self.target.weight(part["labels"]) for part in batch)
+        weight = max(1, self._of_all_devices(own))  # nothing may be hidden in texts without a word
         for _ in range(self._halvings):
             batch = batches.halved(batch)
         while True:
             torch.manual_seed(hash((self._seed, self.trainer.global_step, self.trainer.global_rank)) & (2**63 - 1))
             optimizer.zero_grad()
             try:
-                summed = self._gradients(batch, rows)
+                summed = self._gradients(batch, weight)
             except (RuntimeError, MemoryError) as error:
                 batch = self._smaller(batch, error)
             else:
@@ -89,16 +90,15 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
                 )
         optimizer.step()
         scheduler.step()
-        own = sum(len(part["labels"]) for part in batch)
-        self.train_loss += (summed - self.train_loss) * own / (self._seen + own)
+        self.train_loss += (summed - self.train_loss) * own / max(1, self._seen + own)
         self._seen += own
 
-    def _gradients(self, batch: Batch, rows: int) -> float:
+    def _gradients(self, batch: Batch, weight: int) -> float:
         """Sum the gradients of a batch, part by part; give its loss, as this process's share of the mean."""
         summed = 0.0
         for number, part in enumerate(batch, start=1):
             with contextlib.nullcontext() if number == len(batch) else self._unsynchronised():
-                loss = self.target.loss(self.network(part), part["labels"]) * (self.trainer.world_size / rows)
+                loss = self.target.loss(self.network(part), part["labels"]) * (self.trainer.world_size / weight)
                 self.manual_backward(loss)
             summed += loss.item()
         return summed
@@ -136,7 +136,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
     def validation_step(self, batch: Batch, index: int) -> None:
         del index
         for part in batch:
-            self._answers.append((self.network(part).cpu(), part["labels"].cpu()))
+            self._answers.append(self.target.answers(self.network(part), part["labels"]))
 
     test_step = validation_step
 
@@ -171,9 +171,11 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
             groups.setdefault((rate, decay), []).append(parameter)
         return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]
 
-    def _rows_of_all_devices(self, batch: Batch) -> int:
-        rows = torch.tensor(float(sum(len(part["labels"]) for part in batch)), device=self.device)
-        return int(self.trainer.strategy.reduce(rows, reduce_op="sum")) if self.trainer.world_size > 1 else int(rows)
+    def _of_all_devices(self, own: int) -> int:
+        """Add up what the devices have."""
+        if self.trainer.world_size == 1:
+            return own
+        return int(self.trainer.strategy.reduce(torch.tensor(float(own), device=self.device), reduce_op="sum"))
 
     @contextlib.contextmanager
     def _unsynchronised(self) -> Iterator[None]:

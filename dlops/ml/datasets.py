@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dlops.config import locations
 from dlops.data import splits, tables
+from dlops.data.labels import NONE
 from dlops.errors import DataError
 
 _OUTPUT = re.compile(r"runs:/([^/]+)/dataset")
@@ -19,11 +20,11 @@ _OUTPUT = re.compile(r"runs:/([^/]+)/dataset")
 
 @dataclass(frozen=True)
 class Split:
-    """Texts and their labels, row by row."""
+    """Texts and their labels, row by row; a split may be empty."""
 
     texts: list[str]
     labels: list[Any]
-    """A class, a list of classes or a number each."""
+    """A class, a list of classes or a number each; empty where no labels are read."""
     pairs: list[str] | None = None
     """Second texts, where a row is a pair."""
 
@@ -52,12 +53,13 @@ class Dataset:
     """What the data was made from, in words or as a path."""
     synthetic: bool
     labels: tuple[str, ...]
-    """The classes, in alphabetical order; their places are the model's outputs. A number has none."""
+    """The classes, in alphabetical order; their places are the model's outputs. A number has none, nor has `none`."""
     train: Split
     val: Split
     test: Split
     kind: str = "classes"
-    """What a label is: `classes` (one of them), `multilabel` (any number of them) or `number`."""
+    """What a label is: `classes` (one of them), `multilabel` (any number of them) or `number`; `none` where no labels
+    are read."""
 
     @property
     def name(self) -> str:
@@ -72,32 +74,37 @@ class Dataset:
         return len(self.train) + len(self.val) + len(self.test)
 
 
-def open(reference: str) -> Dataset:  # noqa: A001 (read as `datasets.open`)
+def open(reference: str, *, labelled: bool = True) -> Dataset:  # noqa: A001 (read as `datasets.open`)
     """Read the dataset that `reference` names.
 
+    Without `labelled` its texts are read alone, whether it has labels or not, and only train rows must be there.
+
     Raises:
-        DataError: it is not there, is no ingested dataset, or cannot be trained and tested on.
+        DataError: it is not there, is no ingested dataset, has no labels, or cannot be trained and tested on.
     """
     uri, version = locate(reference)
     table, description = tables.read(uri, version)
     there = [field.name for field in table.schema().fields]
-    missing = [name for name in ("text", "label", "split") if name not in there]
+    wanted = ("text", "label", "split") if labelled else ("text", "split")
+    missing = [name for name in wanted if name not in there]
+    if missing == ["label"]:
+        raise DataError(f"{uri} has no labels.", hint="Ingest it with label=…, or train with objective=mlm.")
     if missing:
         raise DataError(
             f"{uri} is no ingested dataset: it has no column {', '.join(missing)}.",
             hint=f"Its columns are {', '.join(there)}. Run `dlops ingest` on the data it was made from.",
         )
     paired = "text_pair" in there
-    columns = ["text", *(["text_pair"] if paired else []), "label", "split"]
+    columns = [*wanted, *(["text_pair"] if paired else [])]
     content = table.to_pyarrow_table(columns=columns, filesystem=tables.filesystem(table))
-    kind = _kind(content.schema.field("label").type)
+    kind = _kind(content.schema.field("label").type) if labelled else NONE
     rows = sorted(
         (
             Row(splits.identity(text if pair is None else f"{text}\0{pair}"), label, split, text, pair)
             for text, pair, label, split in zip(
                 content["text"].to_pylist(),
                 content["text_pair"].to_pylist() if paired else itertools.repeat(None, len(content)),
-                content["label"].to_pylist(),
+                content["label"].to_pylist() if labelled else itertools.repeat(None, len(content)),
                 content["split"].to_pylist(),
                 strict=True,
             )
@@ -107,13 +114,13 @@ def open(reference: str) -> Dataset:  # noqa: A001 (read as `datasets.open`)
     return Dataset(
         uri=uri,
         version=table.version(),
-        digest=description.get("digest") or tables.digest((row.id, str(row.label), row.split) for row in rows),
+        digest=description.get("digest") or tables.digest(map(_digested, rows)),
         source=str(description.get("source", uri)),
         synthetic=bool(description.get("synthetic", False)),
         labels=_labels(rows, uri, kind),
-        train=_split(rows, "train", uri),
-        val=_split(rows, "val", uri),
-        test=_split(rows, "test", uri),
+        train=_split(rows, "train", uri, kind),
+        val=_split(rows, "val", uri, kind),
+        test=_split(rows, "test", uri, kind),
         kind=kind,
     )
 
@@ -152,16 +159,20 @@ def _kind(column: Any) -> str:
     return "multilabel" if pa.types.is_list(column) or pa.types.is_large_list(column) else "classes"
 
 
-def _split(rows: list[Row], name: str, uri: str) -> Split:
+def _digested(row: Row) -> tuple[str, ...]:
+    return (row.id, row.split) if row.label is None else (row.id, str(row.label), row.split)
+
+
+def _split(rows: list[Row], name: str, uri: str, kind: str) -> Split:
     chosen = [row for row in rows if row.split == name]
-    if not chosen and name != "val":
+    if not chosen and name in (splits.NEEDED if kind != NONE else splits.NEEDED[:1]):
         raise DataError(f"{uri} has no {name} rows.", hint="Ingest more rows, or other shares: splits=0.7,0.1,0.2.")
     pairs = None if rows[0].pair is None else [row.pair or "" for row in chosen]
-    return Split([row.text for row in chosen], [row.label for row in chosen], pairs)
+    return Split([row.text for row in chosen], [row.label for row in chosen] if kind != NONE else [], pairs)
 
 
 def _labels(rows: list[Row], uri: str, kind: str) -> tuple[str, ...]:
-    if kind == "number":
+    if kind in ("number", NONE):
         return ()
     several = kind == "multilabel"
     found, trained = (

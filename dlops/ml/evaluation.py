@@ -1,4 +1,4 @@
-"""How good predictions are: of one class, of several classes, of a number; each figure with its 95 % interval."""
+"""How good predictions are: of classes, of a number, of hidden tokens; each figure with its 95 % interval."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Evaluation(ABC):
     headline: str
     """Name of the figure that is quoted first, and compared with the baselines."""
     loss: float
-    """Mean over the rows of what the training made small."""
+    """Mean, over the rows or over the hidden tokens, of what the training made small."""
 
     @property
     @abstractmethod
@@ -244,6 +244,35 @@ class Regression(Evaluation):
             "mae": weights @ np.abs(error),
             "pearson": _shares(together, spread),
         }
+
+
+@dataclass(frozen=True)
+class MaskedLanguage(Evaluation):
+    """Some hidden tokens a row."""
+
+    losses: Array
+    """[rows], cross-entropy in nats, summed over the row's hidden tokens."""
+    hidden: Array
+    """[rows], how many tokens were hidden."""
+    loss: float
+    """Mean cross-entropy in nats, over the hidden tokens."""
+    headline = "perplexity"
+
+    @property
+    def rows(self) -> int:
+        return len(self.losses)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The perplexity of hidden tokens: the lower, the better; 1 is certainty."""
+        return {name: float(values[0]) for name, values in self.resampled(np.ones((1, self.rows))).items()}
+
+    @property
+    def score(self) -> float:
+        return -self.loss
+
+    def resampled(self, draws: Array) -> dict[str, Array]:
+        return {"perplexity": np.exp(_shares(draws @ self.losses, draws @ self.hidden))}
 
 
 def calibration_error(confidence: Array, right: Array) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from dlops.ml import batches, checkpoint_artifacts, features, hardware, strategies, tokens, training, user_callbacks
 from dlops.ml.batches import FeatureRows, RandomBatches, TokenRows
@@ -17,7 +18,8 @@ from dlops.ml.settings import Finetune
 from dlops.ml.stalls import Stalls
 from dlops.ml.strategies import Strategy
 from dlops.ml.targets import Number, Target
-from dlops.ml.training import Trained
+from dlops.ml.tokens import Tokens
+from dlops.ml.training import Loaders, Trained
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 _SHAPES = (
     *("strategy", "head", "epochs", "unfreeze", "unfreeze_layers", "lora_rank", "learning_rate"),
     *("head_learning_rate", "schedule", "warm_up", "weight_decay", "clip", "batch_size", "batch_tokens"),
-    *("class_weights", "early_stopping"),
+    *("class_weights", "early_stopping", "objective", "mask_share"),
 )
 """Settings that decide which weights come of a training, where the tokens are the same."""
 
@@ -63,36 +65,60 @@ def fit(network: Network, rows: Rows, target: Target, settings: Finetune, seed: 
     Raises:
         StepFailed: the loss is no finite number, memory is exhausted, or checkpoints cannot be written or read.
     """
-    strategy = _strategy(settings)
-    strategy.prepare(network)
-    identity = _identity(settings, rows)
+    chosen = strategy(settings)
+    chosen.prepare(network)
+    about = identity(settings, rows.train.tokens) if isinstance(rows.train, TokenRows) else {}
     if settings.strategy == "freeze":
         rows = features.of(network, rows, arithmetic)
         if isinstance(network, Averaging) and isinstance(rows.train, FeatureRows):
             network.standardise(rows.train.features)
-    name = f"seed-{seed}-"
-    writing = functools.partial(checkpoint_artifacts.writing, name)
-    with checkpoint_artifacts.newest(settings.resume_from or "", name) as resumed:
-        trained = training.train(
+    trained = train(network, target, chosen, _loaders(rows, settings, seed), about, settings, seed, arithmetic)
+    chosen.finish(network)
+    if isinstance(target, Number):
+        target.in_its_own_units(network.last)
+    return trained
+
+
+def train(
+    network: Network,
+    target: Target,
+    strategy: Strategy,
+    loaders: Loaders,
+    identity: Mapping[str, str],
+    settings: Finetune,
+    seed: int,
+    arithmetic: Arithmetic,
+) -> Trained:
+    """Train and test, from the last checkpoint of `resume_from`; `identity` says what the training is about.
+
+    Raises:
+        StepFailed: as `fit` does.
+    """
+    series = f"seed-{seed}-"
+    writing = functools.partial(checkpoint_artifacts.writing, series)
+    with checkpoint_artifacts.newest(settings.resume_from or "", series) as resumed:
+        return training.train(
             Classifier(network, target, _optimization(settings), seed=seed),
             strategy,
-            _loaders(rows, settings, seed),
+            loaders,
             epochs=settings.epochs,
             arithmetic=arithmetic,
             devices=_devices(settings, arithmetic),
             patience=settings.early_stopping,
             kept=Checkpoints(writing, settings.checkpoint_seconds, identity, finished=settings.seeds > 1),
             resumed=resumed,
-            more=[*user_callbacks.load(settings.callbacks), *_watch(settings)],
             prefix=f"seed_{seed}/" if settings.seeds > 1 else "",
+            more=[*user_callbacks.load(settings.callbacks), *_watch(settings)],
         )
-    strategy.finish(network)
-    if isinstance(target, Number):
-        target.in_its_own_units(network.last)
-    return trained
 
 
-def _strategy(settings: Finetune) -> Strategy:
+def identity(settings: Finetune, tokens: Tokens) -> dict[str, str]:
+    """Say what a training is about: checkpoints of another one are refused."""
+    return {"tokens of the train rows": tokens.key, **{name: str(getattr(settings, name)) for name in _SHAPES}}
+
+
+def strategy(settings: Finetune) -> Strategy:
+    """Give what is trained, and when."""
     match settings.strategy:
         case "freeze":
             return strategies.Freeze()
@@ -118,11 +144,11 @@ def _optimization(settings: Finetune) -> Optimization:
     )
 
 
-def _loaders(rows: Rows, settings: Finetune, seed: int) -> training.Loaders:
+def _loaders(rows: Rows, settings: Finetune, seed: int) -> Loaders:
     sampler = RandomBatches(
         rows.train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=seed
     )
-    return training.Loaders(
+    return Loaders(
         train=batches.training(rows.train, rows.collate, sampler),
         val=batches.evaluation(rows.val, rows.collate) if rows.val else None,
         test=batches.evaluation(rows.test, rows.collate),
@@ -138,9 +164,3 @@ def _devices(settings: Finetune, arithmetic: Arithmetic) -> Devices:
     if settings.strategy == "freeze":
         return Devices()
     return hardware.devices(arithmetic.accelerator, settings.devices, settings.nodes)
-
-
-def _identity(settings: Finetune, rows: Rows) -> dict[str, Any]:
-    """Say what a training is about: checkpoints of another one are refused."""
-    read = rows.train.tokens.key if isinstance(rows.train, TokenRows) else ""
-    return {"tokens of the train rows": read, **{name: str(getattr(settings, name)) for name in _SHAPES}}

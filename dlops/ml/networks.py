@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dlops.ml.batches import Micro
+from dlops.ml.masked_tokens import IGNORED
 from dlops.ml.text_classifier import HEAD, Head, Pooled
 
 _FROZEN_DROPOUT = 0.5
@@ -107,12 +109,8 @@ class Standard(Network):
         return torch.as_tensor(states)[:, :1].float()
 
     def answer(self, features: torch.Tensor) -> torch.Tensor:
-        backbone = self.backbone
-        setattr(self.inner, self._prefix, _Given(backbone, features))
-        try:
+        with _given(self.inner, self._prefix, features):
             logits: torch.Tensor = self.inner(inputs_embeds=features).logits
-        finally:
-            setattr(self.inner, self._prefix, backbone)
         return logits
 
     def save(self, folder: Path) -> None:
@@ -123,12 +121,70 @@ class Standard(Network):
         return str(self.inner.base_model_prefix)
 
 
+class MaskedLanguageModel(Network):
+    """A transformers model that guesses hidden tokens, with the head that belongs to its architecture."""
+
+    def __init__(self, model: nn.Module, fresh: Collection[str] = ()) -> None:
+        super().__init__()
+        self.inner = model
+        self._fresh = frozenset(f"inner.{name}" for name in fresh)
+
+    @property
+    def backbone(self) -> Any:
+        return getattr(self.inner, self._prefix)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer that gives the logits of the vocabulary; most often its weights are those of the embeddings."""
+        layer: nn.Linear = self.inner.get_output_embeddings()
+        return layer
+
+    def is_head(self, name: str) -> bool:
+        """Tell whether the model's weights lacked this parameter, as those of a sentence encoder lack the head's."""
+        return name in self._fresh
+
+    def features(self, part: Micro) -> torch.Tensor:
+        """Give the last states of the hidden tokens alone, [hidden, size], in the order of rows and places."""
+        states: torch.Tensor = self.backbone(**inputs(part)).last_hidden_state
+        return states[part["labels"] != IGNORED].float()
+
+    def answer(self, features: torch.Tensor) -> torch.Tensor:
+        """Give logits, [hidden, vocabulary]; those of all tokens would take most of the memory."""
+        with _given(self.inner, self._prefix, features[None]):
+            logits: torch.Tensor = self.inner(inputs_embeds=features[None]).logits
+        return logits[0]
+
+    def forward(self, part: Micro) -> torch.Tensor:
+        """Give logits of the hidden tokens, [hidden, vocabulary] in float32; `labels` tell which are hidden."""
+        return self.answer(self.features(part)).float()
+
+    def save(self, folder: Path) -> None:
+        """Write weights and configuration, as `AutoModelForMaskedLM` and, without the head, `AutoModel` read them."""
+        self.inner.save_pretrained(folder)
+
+    @property
+    def _prefix(self) -> str:
+        return str(self.inner.base_model_prefix)
+
+
+@contextlib.contextmanager
+def _given(model: Any, prefix: str, states: torch.Tensor) -> Iterator[None]:
+    """Let a model take these states for those of its backbone."""
+    backbone = getattr(model, prefix)
+    setattr(model, prefix, _Given(backbone, states))
+    try:
+        yield
+    finally:
+        setattr(model, prefix, backbone)
+
+
 class _Given(nn.Module):
     """Stands in for a backbone whose states are known."""
 
     def __init__(self, backbone: Any, states: torch.Tensor) -> None:
         super().__init__()
         self.pooler = getattr(backbone, "pooler", None)
+        self.embeddings = getattr(backbone, "embeddings", None)  # DeBERTa's head reads them
         self._states = states
 
     def forward(self, *arguments: Any, **others: Any) -> Any:

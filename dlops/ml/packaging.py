@@ -75,6 +75,37 @@ def log(
     return str(info.model_uri)
 
 
+def log_foundation(
+    network: Network,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+    *,
+    backbone: str,
+    revision: str | None,
+) -> str:
+    """Log a model that guesses hidden tokens, and give its `models:/m-…` URI: a foundation for the next run.
+
+    It is a model of MLflow's own flavor `transformers`.
+    """
+    metadata = {
+        "backbone": backbone,
+        "backbone_revision": revision,
+        "dataset": dataset.reference,
+        "dataset_digest": dataset.digest,
+        "synthetic": dataset.synthetic,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        info = mlflow.transformers.log_model(
+            transformers_model={"model": network.inner, "tokenizer": tokenizer},
+            name=NAME,
+            task="fill-mask",
+            pip_requirements=requirements(),
+            metadata=metadata,
+        )
+    return str(info.model_uri)
+
+
 def save_model(path: str, mlflow_model: Model, *, pipeline: tuple[Any, Any] | None, **others: Any) -> None:
     """Write a model's folder, as `Model.log` asks a flavor to.
 

@@ -23,14 +23,16 @@ _MANY_LABELS = 12
 
 def curves(epochs: Sequence[Epoch], best: int, title: str) -> Figure:
     """Draw loss, and the figures of the val rows that lie between 0 and 1, against the epoch."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    there = [name for name in _CURVES if any(name in epoch.metrics for epoch in epochs)]
+    panels = 2 if there else 1
+    figure = Figure(figsize=(4.5 * panels, 3.6), layout="constrained")
+    (left, *right) = figure.subplots(1, panels, squeeze=False)[0]
     _lines(left, epochs, {"train_loss": ("training", _GREY), "val_loss": ("validation", _BLUE)})
     left.set(ylabel="loss", ylim=(0, None))
-    there = [name for name in _CURVES if any(name in epoch.metrics for epoch in epochs)]
-    _lines(right, epochs, {name: (_CURVES[name], colour) for name, colour in zip(there, _COLOURS, strict=False)})
-    right.set(ylabel="validation score", ylim=(None, 1.0))
-    for axes in (left, right):
+    for axes in right:
+        _lines(axes, epochs, {name: (_CURVES[name], colour) for name, colour in zip(there, _COLOURS, strict=False)})
+        axes.set(ylabel="validation score", ylim=(None, 1.0))
+    for axes in (left, *right):
         axes.axvline(best, color=_GREY, linestyle=":", linewidth=1.2, label="kept")
         axes.set_xlabel("epoch")
         axes.set_xticks([epoch.number for epoch in epochs][:: max(1, len(epochs) // 10)])

@@ -55,9 +55,11 @@ def metrics(values: Mapping[str, float], *, step: int = 0) -> None:
 
 
 @ranks.first_only
-def dataset(*, name: str, uri: str, version: int, digest: str, context: str, synthetic: bool) -> None:
+def dataset(
+    *, name: str, uri: str, version: int, digest: str, context: str, synthetic: bool, labelled: bool = True
+) -> None:
     """Log the data that the run made or read, as MLflow's dataset input: where, which version, which digest."""
-    columns = Schema([ColSpec("string", column) for column in ("text", "label", "split")])
+    columns = Schema([ColSpec("string", name) for name in ("text", "label", "split") if labelled or name != "label"])
     source = DeltaDatasetSource(path=uri, delta_table_version=version)
     tags = {"version": str(version), "synthetic": "true" if synthetic else "false"}
     mlflow.log_input(MetaDataset(source, name=name, digest=digest, schema=columns), context=context, tags=tags)

@@ -27,8 +27,9 @@ class Ingest:
     """Name of a column whose rows must not be torn apart by the splits, such as the author."""
     keep: tuple[str, ...] = ()
     """Names of further columns to keep."""
-    target: Literal["auto", "classes", "multilabel", "number"] = "auto"
-    """What a label is: one class, several, or a number; auto takes lists for several classes, all else for one."""
+    target: Literal["auto", "classes", "multilabel", "number", "none"] = "auto"
+    """What a label is: one class, several, or a number; auto takes lists for several classes, all else for one; none
+    reads texts alone, for further pre-training, also of .txt files: one text a line."""
     label_separator: str = ","
     """What stands between the classes of a multilabel value."""
     label_map: tuple[str, ...] = ()
@@ -36,7 +37,7 @@ class Ingest:
     split: str | None = None
     """Name of the source's own column of splits (train, val, test); left out, a hash decides."""
     splits: Annotated[tuple[float, ...], Range(0.0, 1.0)] = (0.7, 0.1, 0.2)
-    """Shares of the train, val and test rows; they add up to 1, and val may be 0."""
+    """Shares of the train, val and test rows; they add up to 1, and val may be 0; with target=none test, too."""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """Seed of the splits, and of the sample."""
     html: bool = True
@@ -82,6 +83,11 @@ class Finetune:
     """Whether code that comes with the model is run, here and by whoever loads the fine-tuned model."""
     allow_pickle: bool = False
     """Whether weights that are no safetensors are read, as torch reads weights alone."""
+    objective: Literal["labels", "mlm"] = "labels"
+    """What is learned: the labels; or the language of the texts, by guessing hidden tokens (mlm), which makes a
+    foundation model for a next run: `model=runs:/RUN/model`."""
+    mask_share: Annotated[float, Range(0.01, 0.9)] = 0.15
+    """Share of a text's tokens that mlm hides."""
     strategy: Literal["freeze", "no_freeze", "freeze_unfreeze", "unfreeze_milestones", "lora"] = "no_freeze"
     """What is trained: the head alone (freeze); the whole model (no_freeze); first the head, then all
     (freeze_unfreeze), or the upper layers in between (unfreeze_milestones); the head and low-rank changes (lora)."""

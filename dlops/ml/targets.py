@@ -1,4 +1,4 @@
-"""What a model is trained to give: one class, several classes, or a number; loss, outputs and figures of each."""
+"""What a model is trained to give: classes, a number, or hidden tokens; loss, outputs and figures of each."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from dlops.ml.evaluation import Classification, Evaluation, MultiLabel, Regression
+from dlops.data.labels import NONE
+from dlops.errors import StepFailed
+from dlops.ml.evaluation import Classification, Evaluation, MaskedLanguage, MultiLabel, Regression
+from dlops.ml.masked_tokens import IGNORED
 
 
 class Target(ABC):
     """One kind of target; `encode`, `loss` and `evaluation` speak of the same tensors."""
 
     kind: str
-    """`classes`, `multilabel` or `number`, as `ingest` names them."""
+    """`classes`, `multilabel`, `number` or `none`, as `ingest` names them."""
     problem_type: str
-    """What transformers calls it."""
+    """What transformers calls it; nothing where it has no name for it."""
     names: tuple[str, ...]
-    """One name for each of the model's outputs."""
+    """One name for each of the model's outputs, where they have names."""
 
     @abstractmethod
     def encode(self, labels: Sequence[Any]) -> torch.Tensor:
@@ -33,9 +36,17 @@ class Target(ABC):
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Give the summed loss of [rows, outputs] in float32."""
 
+    def weight(self, targets: torch.Tensor) -> int:
+        """Count what the loss sums over, of which a batch's loss is the mean: the rows."""
+        return len(targets)
+
+    def answers(self, logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give what is kept of a micro-batch for the evaluation, on the CPU, both row by row."""
+        return logits.cpu(), targets.cpu()
+
     @abstractmethod
     def evaluation(self, logits: torch.Tensor, targets: torch.Tensor) -> Evaluation:
-        """Judge the logits of a whole split."""
+        """Judge the answers of a whole split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +125,50 @@ class Number(Target):
         with torch.no_grad():
             last.weight.mul_(self.deviation)
             last.bias.mul_(self.deviation).add_(self.mean)
+
+
+@dataclass(frozen=True)
+class MaskedTokens(Target):
+    """The tokens that were hidden from the model: softmax over the vocabulary, cross-entropy.
+
+    Logits are those of the hidden tokens alone, [hidden, vocabulary], in the order of rows and places; targets are
+    [rows, tokens], `IGNORED` where nothing is to be guessed.
+    """
+
+    kind = NONE
+    problem_type = ""
+    names = ()
+
+    def encode(self, labels: Sequence[Any]) -> torch.Tensor:
+        """Number the rows: what is to be guessed is chosen when a batch is made."""
+        return torch.arange(len(labels))
+
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(logits, targets[targets != IGNORED], reduction="sum")
+
+    def weight(self, targets: torch.Tensor) -> int:
+        """Count the hidden tokens."""
+        return int((targets != IGNORED).sum())
+
+    def answers(self, logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give each row's summed loss and its hidden tokens, [rows] each: logits of a split would fill the memory."""
+        hidden = targets != IGNORED
+        apart = nn.functional.cross_entropy(logits, targets[hidden], reduction="none").double().cpu()
+        rows = hidden.nonzero()[:, 0].cpu()
+        return torch.zeros(len(targets), dtype=torch.float64).index_add(0, rows, apart), hidden.sum(dim=1).cpu()
+
+    def evaluation(self, logits: torch.Tensor, targets: torch.Tensor) -> Evaluation:
+        """Judge the answers of a whole split.
+
+        Raises:
+            StepFailed: no token was hidden.
+        """
+        if not targets.any():
+            raise StepFailed(
+                "No row that is judged has a token that can be hidden.",
+                hint="Does the model's tokenizer know the language of the texts?",
+            )
+        return MaskedLanguage(logits.numpy(), targets.numpy(), float(logits.sum() / targets.sum()))
 
 
 def of(kind: str, labels: Sequence[str], train: Sequence[Any], *, balanced: bool = False) -> Target:

@@ -16,10 +16,12 @@ from torch.utils.data import DataLoader
 
 from dlops.ml import checkpoints
 from dlops.ml.callbacks import BestWeights, Checkpoints, EarlyEnd, Epoch, Stages, Story
-from dlops.ml.classifier import Classifier
+from dlops.ml.classifier import Classifier, Optimization
 from dlops.ml.evaluation import Evaluation
 from dlops.ml.hardware import Arithmetic, Devices
+from dlops.ml.networks import Network
 from dlops.ml.strategies import Strategy
+from dlops.ml.targets import Target
 
 ALONE = Devices()
 
@@ -97,6 +99,16 @@ def train(
     if module.result is None:
         raise RuntimeError("the test of the model gave no figures")
     return Trained(story.epochs, best.epoch or len(story.epochs), best.score, seconds, module.result, val)
+
+
+def judge(network: Network, target: Target, loader: DataLoader[Any], arithmetic: Arithmetic) -> Evaluation:
+    """Judge a network as it is."""
+    module = Classifier(network, target, Optimization(learning_rate=0.0, head_learning_rate=0.0))
+    with _quiet():
+        _trainer(arithmetic, ALONE, 1, []).test(module, loader, verbose=False)
+    if module.result is None:
+        raise RuntimeError("the test of the model gave no figures")
+    return module.result
 
 
 def _go_on(loader: DataLoader[Any], state: Mapping[str, Any]) -> None:

@@ -249,3 +249,26 @@ def test_help_tells_of_each_and_loads_nothing_heavy(shell):
         assert done.returncode == 0, done.stderr
         assert ("diff" if not words else "--keep-versions") in done.stdout
         assert not {"deltalake", "pyarrow", "mlflow", "numpy"} & set(done.stderr.split())
+
+
+def test_datasets_of_texts_alone_are_shown_and_compared(typed):
+    uri = str(locations.table("texts"))
+    about = {"labels": "none", "source": "notes.txt"}
+    for split in ("val", "test"):
+        written = rows("x")
+        del written["label"]
+        written["split"][0] = split
+        tables.write(uri, written, about)
+    shown = as_json(typed, "show", "texts")
+    assert (shown["columns"], shown["description"]["labels"]) == (
+        dict.fromkeys(("id", "text", "split"), "string"),
+        "none",
+    )
+    assert "label_shares" not in shown
+    text = typed("data", "show", "texts")[0]
+    assert ["train", "val", "test"] in [line.split() for line in text.splitlines()]
+    assert ["rows", "5", "1", "2"] in [line.split() for line in text.splitlines()]
+    assert "label" not in text
+    text = typed("data", "diff", "texts@0", "texts@1", "--examples", "1")[0]
+    assert "None" not in text
+    assert any(line.split()[:1] == ["moved"] and line.split()[2:] == ["val", "test"] for line in text.splitlines())

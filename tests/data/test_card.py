@@ -36,8 +36,8 @@ def rows(labels=("neg", "pos"), count=300, **columns):
     return pa.table(made | columns)
 
 
-def card(table, *, title="reviews@3", description=None, examples=False, slice_by=()):
-    checks = Checks(slice_by=slice_by, examples=True, skip=["near_duplicates", "language"])
+def card(table, *, title="reviews@3", description=None, examples=False, **looked):
+    checks = Checks(examples=True, skip=["near_duplicates", "language"], **looked)
     checks.observe(table)
     return Card(
         title=title,
@@ -208,3 +208,15 @@ def test_a_browser_runs_and_requests_nothing_that_someone_wrote(tmp_path):
         assert "alert(1)&gt;" in content
         assert "Rows looked at" in content
         assert browser.asked == set()
+
+
+def test_without_labels_nothing_speaks_of_them():
+    made = card(rows().drop_columns(["label"]), examples=True, labelled=False, description={"labels": "none"})
+    document = made.document()
+    assert set(document["distributions"]) == {"words", "rows", "rows_by_split", "slices"}
+    assert all(set(example) == {"id", "text"} for example in document["examples"])
+    page = Page(made.html())
+    assert {"Labels", "Label", "Class", "classes"} & {text.strip() for text in page.text.split("\n")} == set()
+    assert "label" not in page.text.replace("labels", "", 1).lower(), "but for the description's own"
+    assert "private words" in page.text
+    assert len(page.all("svg")) == 1

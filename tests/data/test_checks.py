@@ -127,3 +127,12 @@ def test_names_are_checked():
     assert checks.named(["all"], "fail_on") == set(NAMES)
     with pytest.raises(UsageError, match="did you mean 'leakage'"):
         checks.named(["leekage"], "fail_on")
+
+
+def test_rows_without_labels_have_no_check_about_them():
+    table = rows().drop_columns(["label"]).append_column("by", pa.array(["north", "south"] * 150))
+    findings = found(table, Counts(rows_in=400, empty=100, rows=300), labelled=False, slice_by=["by"], examples=True)
+    assert tuple(findings) == tuple(name for name in NAMES if name not in checks.ABOUT_LABELS)
+    assert findings["schema"].status == "ok"
+    assert findings["missing"].message == "100 of 400 rows had no text and were left out."
+    assert found(table)["schema"].status == "failed", "where there should be labels"

@@ -90,3 +90,29 @@ def test_the_example_can_be_pasted_and_names_a_label_that_is_there():
     with pytest.raises(DataError) as caught:
         columns.choose(("hypo\nthesis", "a b"), Wanted(), where="f")
     assert "'text=hypo\nthesis' 'label=a b'" in caught.value.hint
+
+
+def test_without_labels_none_is_looked_for():
+    for names in (["text"], ["text", "label", "class"], ["text", "rating"]):
+        roles = choose(names, labelled=False)
+        assert (roles.text, roles.label, list(roles.named())) == ("text", "", ["text"])
+    roles = choose(["headline", "author", "day"], labelled=False, group="author", keep=("day",))
+    assert roles.text == "headline", "what stands alone need not have a usual name"
+
+
+def test_what_is_told_without_labels_speaks_of_none():
+    with pytest.raises(DataError) as caught:
+        choose(["a", "b"], labelled=False)
+    assert [str(problem).split(" (")[0] for problem in caught.value.problems] == [
+        "no column has a usual name of a text"
+    ]
+    assert caught.value.hint.endswith("Name it, for example: text=a")
+
+
+def test_where_no_label_is_found_the_hint_says_how_to_do_without():
+    with pytest.raises(DataError, match="no column has a usual name of a label") as caught:
+        choose(["text"])
+    assert caught.value.hint.endswith("target=none.")
+    with pytest.raises(DataError) as caught:
+        choose(["title", "stars"])
+    assert "target=none" not in caught.value.hint

@@ -103,6 +103,15 @@ def test_further_roles():
     assert told(made)[0][0] == 4
 
 
+def test_rows_without_labels():
+    made = Conversion(roles=Roles(text="text"), labels=None, cleaning=Cleaning())(
+        chunk(text=["a ", "", 5], label=["x"] * 3)
+    )
+    assert made.rows.column_names == ["key", "text"]
+    assert made.rows["text"].to_pylist() == ["a"]
+    assert made.counts == Counts(rows_in=3, rejects=1, empty=1)
+
+
 def test_rows_that_could_not_be_read_are_counted_with_the_next_chunk():
     unread = Reject("a.csv", 1, "ragged")
     made = converted(unread, text=["a", 5], label=["x", "x"])

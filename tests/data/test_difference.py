@@ -195,3 +195,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         peaks.append(int(done.stdout))
     assert peaks[1] < 1.5 * peaks[0], peaks
     assert peaks[1] < 1500, peaks
+
+
+def test_datasets_without_labels_are_compared_too():
+    before, after = ({name: list(values) for name, values in columns(thousand()).items()} for _ in range(2))
+    after["split"][:3] = ["test"] * 3
+    labels = before.pop("label")
+    del after["label"]
+    found = compared(before, after, examples=1)
+    assert found.counts == {"added": 0, "removed": 0, "relabelled": 0, "moved": 3, "changed": 0}
+    assert (found.a.shares.labelled, "label_shares" in found.as_dict()["a"]) == (False, False)
+    found = compared(before, {**before, "label": labels})
+    assert (found.counts["relabelled"], found.counts["moved"], found.same) == (1000, 0, False)

@@ -123,3 +123,16 @@ def test_every_kind_is_told_in_the_hint(tmp_path):
     with pytest.raises(DataError) as caught:
         find(str(tmp_path))
     assert all(f".{kind}" in caught.value.hint for kind in (*files.ARCHIVES, "csv", "tsv", "jsonl", "json", "parquet"))
+
+
+def test_plain_texts_are_known_only_where_they_are_asked_for(folder):
+    ugly.written(folder, "notes.txt", b"a")
+    ugly.written(folder, "in/more.txt.gz", b"a")
+    with pytest.raises(DataError, match=r"not known \(\.txt\)") as caught:
+        names("notes.txt")
+    assert "target=none" in caught.value.hint
+    assert not [name for name in [*names("."), *names("*")] if "txt" in name]
+    assert names("notes.txt", plain=True) == names("*.txt", plain=True) == ["notes.txt"]
+    assert [name for name in names(".", plain=True) if "txt" in name] == ["in/more.txt.gz", "notes.txt"]
+    assert form("a.txt.zst", plain=True) == Form("txt", "zstd")
+    assert stem("notes.txt.gz") == "notes"

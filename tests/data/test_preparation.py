@@ -180,3 +180,15 @@ def test_rows_are_taken_out_by_id():
     names = rows["id"].to_pylist()
     assert [part["id"].to_pylist() for part in without([rows], frozenset(names[1:2]))] == [[names[0], names[2]]]
     assert list(without([rows], frozenset())) == [rows]
+
+
+def test_rows_without_labels_are_each_there_once():
+    rows, counts = prepared(
+        chunk(text=["a", "a ", "b", ""], label=["x", "y", None, "x"]), wanted=Wanted(labelled=False), target="none"
+    )
+    assert rows.column_names == ["id", "text", "split"]
+    assert sorted(rows["text"].to_pylist()) == ["a", "b"]
+    assert (counts.duplicates, counts.conflicting, counts.empty) == (1, 0, 1)
+    fingerprint = Fingerprint()
+    fingerprint.update(rows)
+    assert fingerprint.hexdigest() == tables.digest((row["id"], row["split"]) for row in rows.to_pylist())

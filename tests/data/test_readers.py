@@ -144,3 +144,19 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(tmp_path):
 
 def rejected(reject):
     raise AssertionError(reject)
+
+
+def test_plain_texts_are_read_where_they_are_asked_for(tmp_path):
+    members = {"b__txt": b"one\ncaf\xe9\n", "c__csv": b"text\ntwo\n"}
+    path = str(ugly.written(tmp_path, "a.zip", ugly.zipped(**members)))
+    found = {}
+    for plain in (False, True):
+        rejects = []
+        (file,) = files.find(path, plain=plain)
+        chunks = list(readers.read(file, rejects.append, encoding="utf-8"))
+        texts = [text for chunk in chunks for text in ugly.plain(chunk.columns)["text"]]
+        found[plain] = texts, [reject.line for reject in rejects]
+    assert found == {False: (["two"], []), True: (["one", "two"], [2])}
+    (file,) = files.find(str(ugly.written(tmp_path, "d.txt.gz", gzip.compress(b"a\nb"))), plain=True)
+    (chunk,) = readers.read(file, rejected, encoding="utf-8")
+    assert (chunk.lines, chunk.columns) == ([1, 2], {"text": ["a", "b"]})

@@ -50,3 +50,4 @@ def test_a_table_of_another_making_may_lack_columns(tmp_path, columns, labels):
     found = counted(tmp_path, **columns)
     assert found.rows == {"all": 2}
     assert found.labels == labels
+    assert found.labelled == ("label_shares" in found.as_dict()) == bool(labels)

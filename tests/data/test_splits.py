@@ -49,3 +49,12 @@ def test_identity_is_of_the_text_alone():
 
 
 FROZEN = ["val", "train", "test", "test", "train", "train"]
+
+
+def test_rows_that_are_only_trained_on_need_no_test():
+    splits.check((1.0, 0.0, 0.0), needed=("train",))
+    with pytest.raises(UsageError) as caught:
+        splits.check((0.0, 0.5, 0.5), needed=("train",))
+    assert caught.value.problems == ("the share of train must be above 0",)
+    with pytest.raises(UsageError, match="shares of train and test must be above 0"):
+        splits.check((1.0, 0.0, 0.0))

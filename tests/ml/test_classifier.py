@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForMaskedLM
 
 from dlops.errors import StepFailed
 from dlops.ml import classifier, strategies, targets
-from dlops.ml.batches import Collator
+from dlops.ml.batches import Collator, TokenRows
 from dlops.ml.classifier import Classifier, Optimization
+from dlops.ml.masked_tokens import IGNORED, Masking, MaskingCollator
+from dlops.ml.networks import MaskedLanguageModel
+from dlops.ml.targets import MaskedTokens
 from tests.ml.test_batches import rows
 
 RATES = Optimization(learning_rate=1e-4, head_learning_rate=1e-3)
@@ -48,6 +54,45 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(module, monkeypatch)
     for name, parameter in module.named_parameters():
         torch.testing.assert_close(parameter.grad, whole[name])
     assert module.train_loss == pytest.approx(loss)
+
+
+@pytest.fixture
+def guessing(tiny_model):
+    torch.manual_seed(0)
+    return Classifier(
+        MaskedLanguageModel(AutoModelForMaskedLM.from_pretrained(tiny_model)), MaskedTokens(), replace(RATES, clip=0)
+    )
+
+
+def test_the_loss_of_hidden_tokens_is_their_mean_however_they_lie_in_micro_batches(guessing, monkeypatch):
+    """As transformers has it: `labels` of a whole batch give the mean over its hidden tokens."""
+    attached(guessing, monkeypatch).eval()
+    given = rows([3 + 5 * place for place in range(8)])
+    given = TokenRows(given.tokens, torch.arange(8))
+    drawn = [given[place] for place in range(8)]
+    masking = Masking(4, np.arange(5), np.arange(5, 19))
+    whole = MaskingCollator(masking, 0, None)(drawn)
+    expected = guessing.network.inner(**whole[0]).loss
+    expected.backward()
+    gradients = {
+        name: parameter.grad.clone() for name, parameter in guessing.named_parameters() if parameter.grad is not None
+    }
+    guessing.zero_grad()
+    parts = MaskingCollator(masking, 0, 40)(drawn)
+    assert len(parts) > 3
+    guessing.training_step(parts, 0)
+    assert guessing.train_loss == pytest.approx(expected.item(), abs=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(dict(guessing.named_parameters())[name].grad, gradient, atol=1e-5, rtol=1e-4)
+
+
+def test_a_batch_in_which_nothing_is_hidden_moves_nothing(guessing, monkeypatch):
+    attached(guessing, monkeypatch)
+    ids = torch.tensor([[2, 1, 3]])
+    part = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.full_like(ids, IGNORED)}
+    guessing.training_step([part], 0)
+    assert guessing.train_loss == 0
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in guessing.parameters())
 
 
 def test_a_loss_that_is_no_number_ends_it(module, monkeypatch):

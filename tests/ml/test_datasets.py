@@ -118,3 +118,38 @@ def test_several_classes_numbers_and_pairs(tmp_path):
     found = datasets.open(str(tmp_path / "pairs"))
     assert dict(zip(found.train.texts, found.train.pairs, strict=True)) == {"a": "e", "b": "f"}
     assert datasets.open(str(tmp_path / "numbers")).train.pairs is None
+
+
+def test_texts_are_read_alone_whether_they_have_labels_or_not(tmp_path, table):
+    found = datasets.open(table, labelled=False)
+    assert (found.kind, found.labels, found.train.labels, found.test.labels) == ("none", (), [], [])
+    assert (sorted(found.train.texts), found.val.texts, found.rows) == (["a", "b"], ["c"], 4)
+    assert found.digest == datasets.open(table).digest
+    uri = str(tmp_path / "texts")
+    tables.write(uri, {"id": list("ab"), "text": list("ab"), "split": ["train", "train"]}, {"labels": "none"})
+    found = datasets.open(uri, labelled=False)
+    assert (len(found.train), len(found.val), len(found.test)) == (2, 0, 0)
+
+
+def test_without_labels_nothing_is_classified(tmp_path):
+    uri = str(tmp_path / "texts")
+    tables.write(uri, {"id": list("ab"), "text": list("ab"), "split": ["train", "test"]}, {"labels": "none"})
+    with pytest.raises(DataError, match="has no labels") as caught:
+        datasets.open(uri)
+    assert "label=" in caught.value.hint
+    assert "objective=mlm" in caught.value.hint
+
+
+def test_without_train_rows_nothing_is_trained(tmp_path):
+    uri = str(tmp_path / "texts")
+    tables.write(uri, {"id": ["a"], "text": ["a"], "split": ["test"]}, {"labels": "none"})
+    with pytest.raises(DataError, match="no train rows"):
+        datasets.open(uri, labelled=False)
+
+
+def test_a_table_of_another_making_needs_no_labels_either(tmp_path):
+    write_deltalake(str(tmp_path / "theirs"), pa.table({"text": ["a", "b"], "split": ["train", "val"]}))
+    found = datasets.open(str(tmp_path / "theirs"), labelled=False)
+    assert found.digest == tables.digest(
+        (splits.identity(text), split) for text, split in (("a", "train"), ("b", "val"))
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as known
 
-from dlops.ml.evaluation import Classification, MultiLabel, Regression, calibration_error, metric_name
+from dlops.ml.evaluation import Classification, MaskedLanguage, MultiLabel, Regression, calibration_error, metric_name
 
 ACTUAL = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 0])
 PREDICTED = np.array([0, 1, 0, 1, 1, 2, 0, 2, 2, 2])
@@ -122,3 +122,13 @@ def test_names_of_metrics(evaluation):
     assert {"test_loss", "test_accuracy", "test_macro_f1", "test_precision_bad", "test_recall_so-so"} <= names
     assert set(evaluation.metrics("val")) == {"val_loss", "val_accuracy", "val_macro_f1", "val_calibration_error"}
     assert metric_name("très bien? 5*") == "très bien_ 5_"
+
+
+def test_the_perplexity_weighs_tokens_not_rows():
+    """A row of 9 hidden tokens at 1 nat each beside one of a single token at 3: the mean is 1.2 nats."""
+    found = MaskedLanguage(np.array([9.0, 3.0, 0.0]), np.array([9, 1, 0]), loss=1.2)
+    assert found.value == found.figures["perplexity"] == pytest.approx(np.exp(1.2))
+    assert found.score == -1.2
+    assert found.metrics("val") == {"val_loss": 1.2, "val_perplexity": pytest.approx(np.exp(1.2))}
+    draws = np.array([[0, 3, 0], [1, 0, 2]])
+    assert found.resampled(draws)["perplexity"].tolist() == pytest.approx([np.exp(3), np.exp(1)])

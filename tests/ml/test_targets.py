@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from dlops.errors import StepFailed
 from dlops.ml import targets
-from dlops.ml.targets import Classes, Number, SeveralClasses
+from dlops.ml.masked_tokens import IGNORED
+from dlops.ml.targets import Classes, MaskedTokens, Number, SeveralClasses
 
 
 def test_one_class_a_row():
@@ -67,3 +70,29 @@ def test_what_transformers_calls_it(kind):
     assert target.problem_type == (f"{names[kind]}_classification" if kind in names else "regression")
     assert target.kind == kind
     assert isinstance(target, Number) == (len(target.names) == 1)
+
+
+def test_hidden_tokens_are_judged_row_by_row():
+    target = MaskedTokens()
+    assert target.encode(["x"] * 3).tolist() == [0, 1, 2]
+    wanted = torch.full((3, 4), IGNORED)
+    wanted[0, 1], wanted[0, 2], wanted[2, 3] = 1, 0, 2
+    logits = torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 3.0], [0.0, 1.0, 1.0]])
+    apart = nn.functional.cross_entropy(logits, torch.tensor([1, 0, 2]), reduction="none").tolist()
+    assert target.weight(wanted) == 3
+    assert target.loss(logits, wanted).item() == pytest.approx(sum(apart))
+    losses, hidden = target.answers(logits, wanted)
+    assert losses.tolist() == pytest.approx([apart[0] + apart[1], 0, apart[2]])
+    assert hidden.tolist() == [2, 0, 1]
+    found = target.evaluation(losses, hidden)
+    assert (found.rows, found.loss) == (3, pytest.approx(sum(apart) / 3))
+    assert found.figures == {"perplexity": pytest.approx(np.exp(sum(apart) / 3))}
+
+
+def test_rows_in_which_nothing_is_hidden_cannot_be_judged():
+    target, wanted = MaskedTokens(), torch.full((2, 4), IGNORED)
+    answers = target.answers(torch.zeros(0, 3), wanted)
+    assert (target.weight(wanted), target.loss(torch.zeros(0, 3), wanted).item()) == (0, 0)
+    with pytest.raises(StepFailed, match="can be hidden") as caught:
+        target.evaluation(*answers)
+    assert caught.value.hint

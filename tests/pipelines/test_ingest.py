@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from dlops.config import folders, locations
-from dlops.errors import DataError
+from dlops.errors import DataError, UsageError
 from dlops.ml.settings import Ingest
 from pipelines.ingest import ingest
 from tests.conftest import REVIEWS, needs_reviews
@@ -278,3 +278,47 @@ def test_a_lost_file_and_a_class_that_nobody_has_are_told(steps):
     assert "no label was 'negg'; the labels are good, neg." in done.stdout
     assert "'pos'" not in done.stdout
     assert run.data.metrics["rejects"] == 1
+
+
+def test_texts_alone(steps):
+    texts = [f"line number {number} of a note" for number in range(150)]
+    (steps.folder / "notes.txt").write_text("\n".join([*texts, "", texts[0]]) + "\n")
+    _, done = steps.run("ingest", "source=notes.txt", exit_code=4)
+    assert "target=none" in done.stderr
+    run, done = steps.run(
+        "ingest", "source=notes.txt", "target=none", "examples=true", "fail_on=all", "skip=near_duplicates,leakage"
+    )
+    table = steps.environ["DLOPS_HOME"] + "/data/tables/notes"
+    assert run.data.tags["dlops.output.dataset"] == f"{table}@0"
+    written = deltalake.DeltaTable(table).to_pyarrow_table().to_pydict()
+    assert list(written) == ["id", "text", "split"]
+    assert sorted(written["text"]) == sorted(texts)
+    assert (run.data.metrics["rows_in"], run.data.metrics["duplicates"], run.data.metrics["conflicting"]) == (151, 1, 0)
+    card = json.loads((steps.artifacts(run) / "card.json").read_text())
+    assert (card["description"]["labels"], card["description"]["columns"]) == ("none", {"text": "text"})
+    assert not {finding["name"] for finding in card["findings"]} & {
+        "label_balance",
+        "conflicting_labels",
+        "splits",
+        "bias",
+    }
+    assert "label" not in (done.stdout + done.stderr).replace("no label:", "")
+    columns = json.loads(run.inputs.dataset_inputs[0].dataset.schema)["mlflow_colspec"]
+    assert [column["name"] for column in columns] == ["text", "split"]
+
+
+def test_texts_without_labels_need_to_be_trained_on_only(run, tmp_path):
+    (tmp_path / "data.jsonl").write_text('{"said": "a b"}\n{"said": "c"}\n')
+    ingest(Ingest(source="data.jsonl", target="none", splits=(1.0, 0.0, 0.0)))
+    assert set(deltalake.DeltaTable(str(locations.table("data"))).to_pyarrow_table()["split"].to_pylist()) == {"train"}
+    (tmp_path / "empty.csv").write_text("text,label\n,x\n")
+    with pytest.raises(DataError, match="no row with a text"):
+        ingest(Ingest(source="empty.csv", target="none"))
+
+
+def test_labels_and_none_contradict_each_other(run):
+    settings = {"label": "mood", "label_map": ("0=no",), "slice_by": ("day",)}
+    with pytest.raises(UsageError) as caught:
+        ingest(Ingest(source="nowhere.csv", target="none", **settings))
+    assert [problem.split()[0] for problem in caught.value.problems] == [f"'{name}'" for name in settings]
+    assert caught.value.hint == "Leave out label=, label_map=, slice_by=, or target=none."

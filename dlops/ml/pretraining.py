@@ -1,0 +1,108 @@
+"""Further pre-training on texts without labels: tokens are hidden and guessed (Devlin et al., 2018)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from dlops.errors import UsageError
+from dlops.ml import batches, fine_tuning, masked_tokens, tokens, training
+from dlops.ml.batches import RandomBatches, TokenRows
+from dlops.ml.datasets import Dataset, Split
+from dlops.ml.evaluation import Evaluation
+from dlops.ml.hardware import Arithmetic
+from dlops.ml.masked_tokens import MaskingCollator
+from dlops.ml.networks import MaskedLanguageModel
+from dlops.ml.settings import Finetune
+from dlops.ml.targets import MaskedTokens
+from dlops.ml.training import Loaders, Trained
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_ONLY_WITH_A_HEAD = ("freeze", "freeze_unfreeze", "unfreeze_milestones")
+
+
+class Pretrained(NamedTuple):
+    """What came of it."""
+
+    before: Evaluation
+    """Of the model as it was, on the rows that `trained.test` is of."""
+    trained: Trained
+    judged_on: str
+    """The split that those rows are of: the test rows, where there are some."""
+
+
+def check(settings: Finetune) -> None:
+    """Refuse what makes no sense without labels.
+
+    Raises:
+        UsageError: some settings do not; all at once.
+    """
+    wrong = {
+        "strategy": settings.strategy in _ONLY_WITH_A_HEAD,
+        "head": settings.head != "auto",
+        "class_weights": settings.class_weights != "none",
+        "seeds": settings.seeds != 1,
+    }
+    problems = [f"{name}={getattr(settings, name)} means nothing with objective=mlm" for name in wrong if wrong[name]]
+    if problems:
+        raise UsageError(
+            "The parameters are wrong.", problems=problems, hint="strategy=no_freeze and lora go with mlm."
+        )
+
+
+def fit(
+    network: MaskedLanguageModel,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+    settings: Finetune,
+    arithmetic: Arithmetic,
+) -> Pretrained:
+    """Train the network to guess hidden tokens; the test's masks are the same before and afterwards.
+
+    Raises:
+        StepFailed: the tokenizer has no mask; or as `fine_tuning.fit` does.
+    """
+    target = MaskedTokens()
+    judged_on = next(name for name in ("test", "val", "train") if len(getattr(dataset, name)))
+    train = _rows(dataset.train, tokenizer, settings)
+    loaders = _loaders(train, dataset, getattr(dataset, judged_on), tokenizer, settings, arithmetic)
+    before = training.judge(network, target, loaders.test, arithmetic)
+    chosen = fine_tuning.strategy(settings)
+    chosen.prepare(network)
+    about = fine_tuning.identity(settings, train.tokens)
+    trained = fine_tuning.train(network, target, chosen, loaders, about, settings, settings.seed, arithmetic)
+    chosen.finish(network)
+    return Pretrained(before, trained, judged_on)
+
+
+def _rows(split: Split, tokenizer: PreTrainedTokenizerBase, settings: Finetune) -> TokenRows:
+    """Tokenize; a row is labelled with its number."""
+    found = tokens.encode(tokenizer, split.texts, split.pairs, settings.max_length)
+    return TokenRows(found, torch.arange(len(split)))
+
+
+def _loaders(
+    train: TokenRows,
+    dataset: Dataset,
+    test: Split,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: Finetune,
+    arithmetic: Arithmetic,
+) -> Loaders:
+    masking = masked_tokens.masking(tokenizer, settings.mask_share)
+    micro = settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator)
+    padding = tokenizer.pad_token_id or 0
+    sampler = RandomBatches(
+        train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=settings.seed
+    )
+    hiding = MaskingCollator(masking, padding, micro, seed=settings.seed, epochs=sampler)
+    judging = MaskingCollator(masking, padding, micro)
+    val = dataset.val if dataset.val.texts else None
+    return Loaders(
+        train=batches.training(train, hiding, sampler),
+        val=batches.evaluation(_rows(val, tokenizer, settings), judging) if val else None,
+        test=batches.evaluation(_rows(test, tokenizer, settings), judging),
+    )
