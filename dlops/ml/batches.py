@@ -180,17 +180,20 @@ def training(rows: TokenRows | FeatureRows, collate: Collate, sampler: RandomBat
 
 
 class OrderedBatches(Sampler[list[int]]):
-    """Gives every row once, the shortest first: hardly any padding. Each of several processes has its share."""
+    """Gives every row once, the shortest first: hardly any padding.
+
+    Each of several processes has its share of each batch; where there is none left, the first row, a second time.
+    """
 
     def __init__(self, lengths: Sequence[int]) -> None:
         order = sorted(range(len(lengths)), key=lengths.__getitem__)
         self._batches = [order[at : at + _EVALUATION_ROWS] for at in range(0, len(order), _EVALUATION_ROWS)]
 
     def __len__(self) -> int:
-        return len(ranks.share(self._batches))
+        return len(self._batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(ranks.share(self._batches))
+        return (ranks.share(batch) or batch[:1] for batch in self._batches)
 
 
 def evaluation(rows: TokenRows | FeatureRows, collate: Collate) -> DataLoader[Any]:

@@ -82,7 +82,7 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Runs after the validation of the same epoch."""
-        metrics = {"train_loss": module.train_loss}
+        metrics = {"train_loss": module.epoch_loss()}
         if module.result is not None:
             metrics |= module.result.metrics("val")
         epoch = Epoch(trainer.current_epoch + 1, time.monotonic() - self._started, metrics)
@@ -194,11 +194,10 @@ class Checkpoints(pl.Callback):  # type: ignore[misc]  # Lightning has no types 
                 trainer.save_checkpoint(file)
 
     def _write_if_due(self, trainer: pl.Trainer) -> None:
-        """Write one, unless that were to take more than a small share of the time."""
+        """Write one, unless that were to take more than a small share of the time; after each step, if asked for."""
         began = time.monotonic()
-        if not trainer.strategy.reduce_boolean_decision(
-            began - self._last >= max(self._seconds, _REST * self._cost), all=False
-        ):
+        rest = max(self._seconds, _REST * self._cost) if self._seconds else 0.0
+        if not trainer.strategy.reduce_boolean_decision(began - self._last >= rest, all=False):
             return
         with self._writing(f"{trainer.global_step:08d}") as file:
             trainer.save_checkpoint(file)

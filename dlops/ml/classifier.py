@@ -50,7 +50,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         self.result: Evaluation | None = None
         """Figures of the last pass over the val or test rows."""
         self.train_loss = 0.0
-        """Mean loss of the epoch so far."""
+        """Mean loss of the epoch so far, of this process's rows."""
         self.automatic_optimization = False  # gradients of micro-batches are summed as they come: memory stays small
         self._seed = seed
         self._seen = 0
@@ -92,6 +92,12 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         scheduler.step()
         self.train_loss += (summed - self.train_loss) * own / max(1, self._seen + own)
         self._seen += own
+
+    def epoch_loss(self) -> float:
+        """Give the mean loss of the epoch so far, over all processes, each of which must ask."""
+        if self.trainer.world_size == 1:
+            return self.train_loss
+        return float(self.trainer.strategy.reduce(torch.tensor(self.train_loss, device=self.device), reduce_op="mean"))
 
     def _gradients(self, batch: Batch, weight: int) -> float:
         """Sum the gradients of a batch, part by part; give its loss, as this process's share of the mean."""
@@ -150,7 +156,8 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         """Judge all answers of a pass, those of every process, in the order of the rows."""
         told = ranks.gathered((self._answers, batches.order(loader)))
         logits, targets = (torch.cat(parts) for parts in zip(*(one for own, _ in told for one in own), strict=True))
-        places = torch.tensor([row for _, rows in told for row in rows]).argsort()
+        place_of = {row: place for place, row in enumerate(row for _, rows in told for row in rows)}
+        places = torch.tensor([place_of[row] for row in sorted(place_of)])
         self.result = self.target.evaluation(logits[places], targets[places])
         self._answers = []
 

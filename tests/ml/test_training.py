@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dlops.errors import StepFailed
-from dlops.ml import backbones, batches, callbacks, strategies, targets, tokens, training
+from dlops.ml import backbones, batches, strategies, targets, tokens, training
 from dlops.ml.batches import RandomBatches, TokenRows
 from dlops.ml.callbacks import Checkpoints
 from dlops.ml.classifier import Classifier, Optimization
@@ -167,7 +167,6 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(run, tiny_model, tmp_pa
         more = {"epochs": 3, "arithmetic": CPU, "kept": Checkpoints(writing, 0, {"a": "b"}), "resumed": resumed}
         return module, training.train(module, strategy, loaders(tokenizer), **more)
 
-    monkeypatch.setattr(callbacks, "_REST", 0)
     whole, expected = go(tmp_path / "whole")
     with pytest.raises(Interrupted):
         go(tmp_path / "cut", until=killed)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.parse
@@ -225,3 +227,71 @@ def test_the_default_beats_its_baselines_on_the_sample(steps):
     assert "beats the bag of words" in done.stdout
     assert "synthetic" in done.stdout
     assert json.loads((steps.artifacts(run) / "summary.json").read_text())["dataset"]["synthetic"] is True
+
+
+def test_a_language_is_learned_without_labels_and_its_model_is_the_next_foundation(steps, tiny_model):
+    texts, labels = simple_rows(160)
+    kept = dict(zip([f"{text} {number}" for number, text in enumerate(texts)], labels, strict=True))
+    rows = {
+        "id": [splits.identity(text) for text in kept],
+        "text": list(kept),
+        "split": [("train", "train", "train", "val", "test")[place % 5] for place in range(len(kept))],
+    }
+    unlabelled = tables.write(str(steps.folder / "texts"), rows, {}, digest="t")
+    chosen = [f"dataset={unlabelled.reference}", f"model={tiny_model}", "objective=mlm", "epochs=3"]
+    run, done = steps.run("finetune", *chosen, "learning_rate=3e-3", "head_learning_rate=3e-3")
+    assert run.data.metrics["test_perplexity"] < run.data.metrics["before_test_perplexity"]
+    assert "Perplexity of hidden tokens on 32 test rows" in done.stdout
+    foundation = run.data.tags["dlops.output.model"]
+    labelled = tables.write(str(steps.folder / "labelled"), {**rows, "label": list(kept.values())}, {}, digest="l")
+    chosen = [f"dataset={labelled.reference}", f"model=runs:/{run.info.run_id}/model", "strategy=freeze"]
+    tuned, done = steps.run("finetune", *chosen)
+    assert tuned.data.tags["dlops.model_revision"] == foundation
+    inputs = steps.client.get_run(tuned.info.run_id).inputs.model_inputs
+    assert [found.model_id for found in inputs] == [foundation.removeprefix("models:/")]
+    _, done = steps.run("finetune", f"dataset={unlabelled.reference}", f"model={tiny_model}", exit_code=4)
+    assert "has no labels" in done.stderr
+    _, done = steps.run("finetune", *chosen, "objective=mlm", "seeds=2", exit_code=2)
+    assert "strategy=freeze means nothing with objective=mlm" in done.stderr
+    assert "seeds=2 means nothing" in done.stderr
+
+
+@pytest.mark.parametrize("strategy", ["no_freeze", "freeze_unfreeze"])
+def test_two_processes_train_one_model(steps, easy, tiny_model, strategy):
+    """Each has half of every batch: what comes of it is what one process gives, but for dropout and rounding."""
+    still = tiny_model.parent / f"still-{strategy}"
+    shutil.copytree(tiny_model, still)
+    config = json.loads((still / "config.json").read_text())
+    (still / "config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.0}))
+    chosen = settings(still, f"strategy={strategy}", "epochs=2", "accelerator=cpu")
+    alone, _ = steps.run("finetune", *chosen)
+    together, done = steps.run("finetune", *chosen, "devices=2")
+    for name in ("train_loss", "val_loss", "test_loss", "test_accuracy"):
+        assert together.data.metrics[name] == pytest.approx(alone.data.metrics[name], rel=1e-3), name
+    assert len(steps.runs()) == 2, "the second process has no run of its own"
+    assert done.stdout.count("Model ") == 2, "one process speaks"
+
+
+def test_nodes_find_each_other(steps, easy, tiny_model):
+    """Whoever starts the nodes says where the first one is; here both are processes of this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = settings(tiny_model, "nodes=2", "devices=1", "accelerator=cpu", "epochs=1")
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "pipelines.finetune", *words],
+            cwd=steps.folder,
+            env={**steps.environ, "NODE_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    told = [process.communicate(timeout=300)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], told
+    (run,) = steps.runs()
+    assert run.info.status == "FINISHED"
+    assert "Epoch 1/1" in told[0]
+    assert "Epoch" not in told[1]
