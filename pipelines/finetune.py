@@ -176,7 +176,7 @@ def _log_report(
     record.metrics(
         {
             **test.metrics("test", per_class=True),
-            **(trained.val.metrics("best_val", per_class=True) if trained.val else {}),
+            **(trained.val.metrics("best_val") if trained.val else {}),
             **{f"seeds_test_{name}_{what}": value for what, value in _spread(found).items()},
             **intervals,
             **{f"baseline_{rival}_test_{name}": rated.value for rival, rated in rivals.items()},

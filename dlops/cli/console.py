@@ -175,8 +175,13 @@ def _table(outcome: Outcome) -> Table:
     outputs = sorted(outcome.outputs.items(), key=lambda item: expected.index(item[0]) if item[0] in expected else 99)
     rows += [(name, Text(value, style="bold")) for name, value in outputs]
     if outcome.metrics:
-        rows.append(("metrics", pairs({name: number(value) for name, value in outcome.metrics.items()})))
+        rows.append(("metrics", metrics(outcome.metrics)))
     return facts(rows)
+
+
+def metrics(values: dict[str, float]) -> Table:
+    """Lay out metrics; those in groups (`system/…`) are for the browser, where they are curves."""
+    return pairs({name: number(value) for name, value in values.items() if "/" not in name})
 
 
 def pairs(values: dict[str, str]) -> Table:

@@ -80,6 +80,7 @@ def _one(run: Run, tracking_uri: str) -> Table:
         (run.step, Text.assemble(console.status_text(run.status), took)),
         ("run", run.run_id),
         ("name", run.name),
+        *([("resumed from", run.resumed_from)] if run.resumed_from else []),
         ("started", started.isoformat(timespec="seconds")),
         ("experiment", run.experiment),
         ("commit", console.commit(run.commit, run.dirty)),
@@ -88,7 +89,7 @@ def _one(run: Run, tracking_uri: str) -> Table:
     rows += [("progress", text)] if (text := _progress(run)) else []
     rows += [(name, Text(value, "bold")) for name, value in run.outputs.items()]
     rows += [("parameters", console.pairs(params))] if params else []
-    rows += [("metrics", console.pairs({k: console.number(v) for k, v in run.metrics.items()}))] if run.metrics else []
+    rows += [("metrics", console.metrics(run.metrics))] if run.metrics else []
     rows += [("error", Text(run.error.removeprefix("error: "), "red"))] if run.error else []
     return console.facts(rows)
 

@@ -94,8 +94,10 @@ def _file_or_word(text: str, base: Path) -> str:
 
 
 def _folder_or_word(text: str, base: Path) -> str:
+    if text.startswith((".", "~", "/")):
+        return _file(text, base)
     path = paths.absolute(text, base)
-    return str(path) if paths.exists(path) or text.startswith((".", "~", "/")) else text
+    return str(path) if paths.exists(path) else text
 
 
 def _is_path(text: str) -> bool:

@@ -118,7 +118,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         if not memory.is_exhausted(error):
             raise error
         if self.trainer.world_size > 1 or all(len(part["labels"]) == 1 for part in batch):
-            raise memory.exhausted("A training step") from error
+            raise memory.exhausted("A training step", error) from error
         self._halvings += 1
         say(f"A training step did not fit into memory: it is taken in parts of 1/{2**self._halvings} from here on.")
         return batches.halved(batch)

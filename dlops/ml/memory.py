@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dlops.errors import StepFailed
 
-_SAID = ("out of memory", "can't allocate memory", "not enough memory", "unable to allocate")
+_SAID = (
+    *("out of memory", "can't allocate memory", "not enough memory", "unable to allocate", "bad_alloc"),
+    "could not create a primitive",  # oneDNN's words, when it has none for its own needs
+)
 
 
 def is_exhausted(error: BaseException) -> bool:
@@ -14,9 +17,10 @@ def is_exhausted(error: BaseException) -> bool:
     )
 
 
-def exhausted(what: str) -> StepFailed:
-    """Say that `what` needs more memory than there is, and what needs less."""
+def exhausted(what: str, error: BaseException) -> StepFailed:
+    """Say that `what` needs more memory than there is, by which error that was known, and what needs less."""
+    said = str(error).strip().split("\n")[0] or type(error).__name__
     return StepFailed(
-        f"{what} needs more memory than there is.",
+        f"{what} needs more memory than there is ({said}).",
         hint="Less is needed with a smaller micro_tokens or max_length, strategy=freeze or lora, or a smaller model.",
     )

@@ -14,7 +14,7 @@ from typing import NoReturn, TypeVar
 
 from dlops.config import schema
 from dlops.errors import ConfigError, DlopsError, GateFailed, Interrupted, UsageError
-from dlops.ml import ranks
+from dlops.ml import memory, ranks
 
 Settings = TypeVar("Settings")
 
@@ -45,7 +45,9 @@ def run(settings_type: type[Settings], function: Callable[[Settings], None], arg
         return _tracked(settings, function)
     except DlopsError as error:
         return _explain(error)
-    except Exception:
+    except Exception as error:
+        if memory.is_exhausted(error):
+            return _explain(memory.exhausted("The step", error))
         traceback.print_exc()
         return _BUG
 

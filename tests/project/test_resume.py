@@ -1,0 +1,95 @@
+"""What is asked for when a run is to go on."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from dlops.errors import UsageError
+from dlops.project import resume
+from dlops.project.plan import Request
+from dlops.project.runs import Run
+
+RESUMABLE = """
+name: goes-on
+entry_points:
+  finetune:
+    parameters:
+      epochs: {type: int, default: 2}
+      resume_from: {type: str, default: ""}
+    command: "true {epochs} {resume_from}"
+  ingest: {command: "true"}
+"""
+
+
+class Kept:
+    """Stands for a store that holds the parameters of a run."""
+
+    def __init__(self, **values):
+        self._values = values
+
+    def parameters(self, run_id):
+        return {"of": run_id, **self._values} if run_id != "r" else self._values
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "MLproject").write_text(RESUMABLE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    return tmp_path
+
+
+def run(status="FAILED", **more):
+    known = {"run_id": "r", "name": "n", "step": "finetune", "target": "local", "started": 0.0, "duration_s": 1.0}
+    return Run(**{**known, "status": status, "heartbeat_s": None, "experiment": "films", **more})
+
+
+def test_the_runs_own_project_and_experiment_are_taken_unless_others_are_named(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "MLproject").write_text(RESUMABLE)
+    found = resume.again(Kept(epochs="7"), run(source=str(elsewhere)), Request(step=""))
+    assert (found.step, found.uri, found.experiment) == ("finetune", str(elsewhere), "films")
+    assert found.given == {"epochs": "7", "resume_from": "r"}
+    assert found.tags == {"dlops.resumed_from": "r"}
+    asked = Request(step="", uri=str(folder), experiment="other", given={"epochs": "8"})
+    found = resume.again(Kept(epochs="7"), run(source=str(elsewhere)), asked)
+    assert (found.uri, found.experiment, found.given["epochs"]) == (str(folder), "other", "8")
+
+
+def test_a_repository_is_looked_for_in_the_folder_one_is_in(folder):
+    assert resume.again(Kept(), run(source="https://host/films.git"), Request(step="")).uri == "."
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "FINISHED"])
+def test_what_is_not_interrupted_does_not_go_on(folder, status):
+    with pytest.raises(UsageError, match=r"still running|has finished"):
+        resume.again(Kept(), run(status), Request(step=""))
+
+
+def test_every_masked_value_is_asked_for_at_once(folder):
+    with pytest.raises(UsageError) as caught:
+        resume.again(Kept(key="***", url="https://me:***@host", epochs="2"), run(), Request(step=""))
+    assert list(caught.value.problems) == ["'key' needs its value again", "'url' needs its value again"]
+
+
+def test_an_entry_point_that_takes_no_run_cannot_go_on(folder):
+    with pytest.raises(UsageError, match="cannot go on"):
+        resume.again(Kept(), run(step="ingest"), Request(step=""))
+
+
+def test_another_state_of_the_project_is_told(folder):
+    def git(*words):
+        own = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(["git", *own, *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    commit = git("rev-parse", "HEAD").strip()
+    assert resume.changed(run(commit=commit), ".") == ""
+    assert resume.changed(run(), ".") == "", "nobody knows"
+    (folder / "MLproject").write_text(RESUMABLE + "# more\n")
+    told = resume.changed(run(commit=commit), ".")
+    assert told == (f"The run was launched at commit {commit[:10]}, the project is at commit {commit[:10]}, changed.")
