@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("patient", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.load_profile("patient")
 
 REVIEWS = Path(__file__).parents[2] / "shared/data/imdb/reviews.csv"
 """Real reviews that lie beside the project on some machines."""
