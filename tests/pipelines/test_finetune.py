@@ -295,3 +295,29 @@ def test_nodes_find_each_other(steps, easy, tiny_model):
     assert run.info.status == "FINISHED"
     assert "Epoch 1/1" in told[0]
     assert "Epoch" not in told[1]
+
+
+FAILS_BESIDE = """
+import os
+import pytorch_lightning as pl
+
+class Fails(pl.Callback):
+    def on_train_batch_start(self, trainer, module, batch, index):
+        if trainer.global_rank == 1 and index == 2:
+            raise ValueError("the second one fails")
+"""
+
+
+def test_a_process_that_fails_ends_them_all(steps, easy, tiny_model):
+    (steps.folder / "beside.py").write_text(FAILS_BESIDE)
+    chosen = settings(tiny_model, "devices=2", "accelerator=cpu", "callbacks=beside:Fails")
+    done = steps.process("finetune", *chosen)
+    assert done.returncode not in (0, 2, 3, 130), done.stdout + done.stderr
+    assert "ValueError: the second one fails" in done.stderr
+    assert [run.info.status for run in steps.runs()] == ["FAILED"]
+
+
+def test_seeds_on_several_devices(steps, easy, tiny_model):
+    _, done = steps.run("finetune", *settings(tiny_model, "devices=2", "accelerator=cpu", "seeds=2"))
+    assert "of 2 seeds" in done.stdout
+    assert len(steps.runs()) == 1
