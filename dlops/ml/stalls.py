@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
+from mlflow.exceptions import MlflowException
 
 from dlops.ml import record
 from dlops.ml.progress import say
@@ -28,7 +30,7 @@ class Stalls(pl.Callback):  # type: ignore[misc]  # Lightning has no types for u
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Begin to watch."""
         del trainer, module, stage
-        self._beat, self._run_id = time.monotonic(), record.run_id()
+        self._beat, self._told, self._run_id = time.monotonic(), False, record.run_id()
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="stalls", daemon=True)
             self._thread.start()
@@ -78,4 +80,5 @@ class Stalls(pl.Callback):  # type: ignore[misc]  # Lightning has no types for u
             sys.stdout.flush()
             faulthandler.dump_traceback(sys.__stderr__ or 2)
             if self._run_id:
-                record.tag("stalled", told, run_id=self._run_id)
+                with contextlib.suppress(MlflowException):  # a store that does not answer may be what it waits for
+                    record.tag("stalled", told, run_id=self._run_id)

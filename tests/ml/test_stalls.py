@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import mlflow
 import pytest
 import pytorch_lightning as pl
+from mlflow.exceptions import MlflowException
 from pytorch_lightning.demos.boring_classes import BoringModel
 
-from dlops.ml import stalls, training
+from dlops.ml import record, stalls, training
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.stalls import Stalls
 
@@ -64,6 +65,32 @@ def test_no_run_but_the_one_that_stands_still_is_told(run, watch):
     assert [found.info.run_id for found in mlflow.MlflowClient().search_runs([run.info.experiment_id])] == [
         run.info.run_id
     ]
+
+
+def test_a_store_that_does_not_answer_ends_no_watch(run, watch, monkeypatch, capfd):
+    tried = []
+
+    def tag(*arguments, **others):
+        tried.append(arguments)
+        raise MlflowException("no answer")
+
+    monkeypatch.setattr(record, "tag", tag)
+    watch.setup(TRAINER, None, "fit")
+    for count in (1, 2):
+        until(lambda count=count: len(tried) == count)
+        watch.on_test_batch_end()
+    assert capfd.readouterr().out.count("Warning: no batch has ended") == 2
+
+
+def test_a_stall_at_the_end_of_one_stage_hides_none_in_the_next(run, watch, capfd):
+    watch.setup(TRAINER, None, "fit")
+    until(lambda: "dlops.stalled" in tags(run))
+    watch.teardown(TRAINER, None, "fit")
+    watch.setup(TRAINER, None, "validate")
+    time.sleep(0.8)
+    watch.teardown(TRAINER, None, "validate")
+    out = capfd.readouterr().out
+    assert (out.count("Warning: no batch has ended"), out.count("It goes on")) == (2, 0)
 
 
 def test_while_batches_end_nothing_is_told(run, monkeypatch, capfd):
