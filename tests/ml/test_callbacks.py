@@ -179,10 +179,11 @@ def test_a_checkpoint_of_another_training_is_refused_with_what_differs(monkeypat
     kept = begun(Writer(monkeypatch), 5)
     same = {"callbacks": {kept.state_key: kept.state_dict()}}
     kept.check(same)
-    same["callbacks"][kept.state_key] = {"identity": {"strategy": "no_freeze", "epochs": "3", "gone": "1"}}
-    with pytest.raises(
-        StepFailed, match="of another training: gone was 1, is None; strategy was no_freeze, is lora"
-    ) as caught:
-        kept.check(same)
-    assert "epochs" not in str(caught.value)
+    made = {"strategy": "no_freeze", "gone": "1", "batch_size": "16"}
+    found = {"strategy": "lora", "new": "2", "batch_size": "16"}
+    kept = Checkpoints(None, 5, found)
+    with pytest.raises(StepFailed) as caught:
+        kept.check({"callbacks": {kept.state_key: {"identity": made}}})
+    told = "gone was 1, is None; new was None, is 2; strategy was no_freeze, is lora"
+    assert str(caught.value) == f"The checkpoint is of another training: {told}."
     assert "dataset=" in caught.value.hint
