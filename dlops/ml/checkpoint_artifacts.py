@@ -38,8 +38,10 @@ def writing(series: str, name: str) -> Iterator[Path]:
     if not ranks.is_first():  # it has a part in what is written, and nothing to write
         yield Path(name)
         return
-    place = record.place(FOLDER)
-    repository = get_artifact_repository(place)
+    try:
+        repository = get_artifact_repository(record.place(FOLDER))
+    except _UNREACHED as error:
+        raise _unkept(name, error) from error
     if isinstance(repository, LocalArtifactRepository):
         yield Path(repository.artifact_dir) / name
     else:
@@ -49,10 +51,7 @@ def writing(series: str, name: str) -> Iterator[Path]:
             try:
                 repository.log_artifact(str(file))
             except _UNREACHED as error:
-                raise StepFailed(
-                    f"The checkpoint {name} cannot be kept at {place}: {error}.",
-                    hint="Without it an interruption would cost the training.",
-                ) from error
+                raise _unkept(name, error) from error
     with contextlib.suppress(*_UNREACHED, NotImplementedError):  # a store that keeps everything does no harm
         for older in _names(repository, series)[:-KEPT]:
             repository.delete_artifacts(older)
@@ -94,6 +93,11 @@ def _newest(run_id: str, series: str, scratch: Path) -> Path | None:
                 return file
         run_id = run.data.tags.get(f"dlops.{_RESUMED_FROM}", "")
     return None
+
+
+def _unkept(name: str, error: Exception) -> StepFailed:
+    hint = "Without it an interruption would cost the training."
+    return StepFailed(f"The checkpoint {name} cannot be kept: {error}.", hint=hint)
 
 
 def _names(repository: Any, series: str) -> list[str]:

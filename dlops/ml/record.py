@@ -41,9 +41,9 @@ def output_of(run_id: str, name: str) -> str | None:
 
 
 @ranks.first_only
-def tag(name: str, value: str) -> None:
-    """Set the tag `dlops.NAME`."""
-    mlflow.set_tag(f"dlops.{name}", value)
+def tag(name: str, value: str, *, run_id: str | None = None) -> None:
+    """Set the tag `dlops.NAME`; another thread than the one that opened the run must name it, or MLflow opens one."""
+    mlflow.MlflowClient().set_tag(run_id or _run_id(), f"dlops.{name}", value)
 
 
 @ranks.first_only
@@ -121,8 +121,14 @@ def system_metrics() -> Iterator[None]:
         monitor.finish()
 
 
-def _run_id() -> str:
+def run_id() -> str | None:
+    """Give the id of the run that this thread has open, or `None`."""
     active = mlflow.active_run()
-    if active is None:
+    return None if active is None else str(active.info.run_id)
+
+
+def _run_id() -> str:
+    found = run_id()
+    if found is None:
         raise RuntimeError("no MLflow run is open: a step runs inside dlops.ml.step.main")
-    return str(active.info.run_id)
+    return found

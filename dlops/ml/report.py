@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from dlops.config.terminal import visible
 from dlops.ml import baselines
 from dlops.ml.evaluation import Classification
 
@@ -154,8 +156,13 @@ def figures(found: Mapping[str, Any]) -> list[str]:
         lines += ["", "| test label | precision | recall | F1 | rows |", "|---|---|---|---|---|"]
     for label, scores in test["classes"].items():
         parts = " | ".join(f"{scores[name]:.3f}" for name in ("precision", "recall", "f1"))
-        lines.append(f"| {label} | {parts} | {scores['rows']} |")
+        lines.append(f"| {cell(label)} | {parts} | {scores['rows']} |")
     return lines
+
+
+def cell(text: str) -> str:
+    """Write what data holds so that it is one cell of a table, and plain text there."""
+    return re.sub(r"([\\|`*<])", r"\\\1", visible(text))
 
 
 def spread_of(seeds: Mapping[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
+from mlflow.exceptions import MlflowException
 
 from dlops.ml import record
 from dlops.ml.progress import say
@@ -23,11 +25,12 @@ class Stalls(pl.Callback):  # type: ignore[misc]  # Lightning has no types for u
         self._beat, self._where, self._told = time.monotonic(), "before the first batch", False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._run_id: str | None = None
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Begin to watch."""
         del trainer, module, stage
-        self._beat = time.monotonic()
+        self._beat, self._told, self._run_id = time.monotonic(), False, record.run_id()
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="stalls", daemon=True)
             self._thread.start()
@@ -76,4 +79,6 @@ class Stalls(pl.Callback):  # type: ignore[misc]  # Lightning has no types for u
             say(f"Warning: {told}. Each thread is here:")
             sys.stdout.flush()
             faulthandler.dump_traceback(sys.__stderr__ or 2)
-            record.tag("stalled", told)
+            if self._run_id:
+                with contextlib.suppress(MlflowException):  # a store that does not answer may be what it waits for
+                    record.tag("stalled", told, run_id=self._run_id)

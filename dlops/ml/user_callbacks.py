@@ -21,7 +21,7 @@ def load(names: Iterable[str]) -> list[pl.Callback]:
 
 def _made(name: str) -> pl.Callback:
     module, _, attribute = name.partition(":")
-    if not module or not attribute:
+    if not module or module.startswith(".") or not attribute:
         raise StepFailed(
             f"callbacks={name}: it names no callback.", hint="Write MODULE:NAME, such as mine.tools:Watch."
         )

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlops.ml import batches
-from dlops.ml.batches import Collator, FeatureRows, RandomBatches, TokenRows
+from dlops.ml import batches, ranks
+from dlops.ml.batches import Collator, FeatureRows, OrderedBatches, RandomBatches, TokenRows
 from dlops.ml.tokens import Tokens
 
 
@@ -108,3 +108,48 @@ def test_features_are_stacked():
 def test_an_accelerator_gets_whole_batches():
     assert batches.micro_tokens("cuda") is None
     assert batches.micro_tokens("cpu") is not None
+
+
+def test_halved_parts_hold_the_same_rows_each_as_wide_as_before():
+    given = rows([5, 3, 4, 2, 6], pairs=True)
+    (batch,) = Collator(0, None)([given[place] for place in range(5)])
+    parts = batches.halved([batch])
+    assert [len(part["labels"]) for part in parts] == [3, 2]
+    assert all(part.keys() == batch.keys() for part in parts)
+    for name, tensor in batch.items():
+        assert torch.equal(torch.cat([part[name] for part in parts]), tensor)
+    for sizes in ([2, 1, 1, 1], [1] * 5, [1] * 5):
+        parts = batches.halved(parts)
+        assert [len(part["labels"]) for part in parts] == sizes
+
+
+def test_features_can_be_halved_too():
+    (batch,) = batches.stacked([(torch.ones(2, 3) * place, torch.tensor(place)) for place in range(3)])
+    assert [part["features"][:, 0, 0].tolist() for part in batches.halved([batch])] == [[0, 1], [2]]
+
+
+def drawn_by(sampler, monkeypatch, count):
+    """Give what each of `count` processes draws."""
+    found = []
+    for number in range(count):
+        monkeypatch.setattr(ranks, "place", lambda number=number: (number, count))
+        found.append(list(sampler))
+        assert len(found[-1]) == len(sampler)
+    return found
+
+
+@pytest.mark.parametrize("sampler", [RandomBatches([1] * 100, rows=16), OrderedBatches(lengths(100))])
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_share_the_rows_of_each_batch(sampler, count, monkeypatch):
+    whole = list(sampler)
+    shares = drawn_by(sampler, monkeypatch, count)
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(row for part in parts for row in part) == sorted(batch)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("sampler", [RandomBatches([1] * 9, rows=8), OrderedBatches([1] * 65)])
+def test_where_no_row_is_left_the_first_comes_again(sampler, monkeypatch):
+    *_, last = list(sampler)
+    assert len(last) == 1
+    assert [share[-1] for share in drawn_by(sampler, monkeypatch, 3)] == [last] * 3

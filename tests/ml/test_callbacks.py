@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from types import SimpleNamespace
 
@@ -7,7 +8,9 @@ import mlflow
 import pytest
 import torch
 
-from dlops.ml.callbacks import BestWeights, Story
+from dlops.errors import StepFailed
+from dlops.ml import callbacks
+from dlops.ml.callbacks import FINISHED, BestWeights, Checkpoints, Story
 from tests.ml.test_evaluation import classified
 
 
@@ -81,3 +84,106 @@ def test_the_first_step_alone_is_logged_with_the_time_since_the_run_began(run):
     (metric,) = mlflow.MlflowClient().get_metric_history(run.info.run_id, "first_step_seconds")
     assert metric.value == pytest.approx(metric.timestamp / 1000 - began, abs=0.1)
     assert metric.value > 0
+
+
+class Writer:
+    """A trainer, its clock, and the place of its checkpoints: each takes `cost` seconds to write."""
+
+    def __init__(self, monkeypatch, cost=0.0):
+        self.now, self.cost, self.names, self.saved = 100.0, cost, [], []
+        monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: self.now))
+        self.current_epoch, self.max_epochs, self.num_training_batches, self.global_step = 0, 2, 10**6, 0
+        self.strategy = SimpleNamespace(reduce_boolean_decision=lambda decision, **how: decision)
+
+    @contextlib.contextmanager
+    def writing(self, name):
+        yield name
+        self.names.append(name)
+
+    def save_checkpoint(self, file):
+        self.now += self.cost
+        self.saved.append((file, self.now))
+
+    def train(self, kept, steps):
+        """Make steps of a second each."""
+        for _ in range(steps):
+            self.now += 1
+            self.global_step += 1
+            kept.on_train_batch_end(self, None, None, [], self.global_step - 1)
+
+
+def begun(trainer, seconds, **given):
+    kept = Checkpoints(trainer.writing, seconds, {"strategy": "lora", "epochs": "3"}, **given)
+    kept.on_train_start(trainer, None)
+    return kept
+
+
+def test_a_checkpoint_comes_when_the_last_is_some_time_ago(monkeypatch):
+    writer = Writer(monkeypatch)
+    writer.train(begun(writer, 5), 17)
+    assert writer.names == ["00000005", "00000010", "00000015"]
+
+
+def test_the_pause_grows_with_what_they_cost(monkeypatch):
+    writer = Writer(monkeypatch, cost=2.0)
+    kept = begun(writer, 5)
+    writer.train(kept, 200)
+    assert writer.names == ["00000005", "00000045", "00000085", "00000125", "00000165"]
+    share = writer.cost * len(writer.names) / (writer.now - 100)
+    assert share <= 0.05
+    writer.cost = 0.1
+    writer.train(kept, 40)
+    assert writer.names[5:] == [
+        "00000205",
+        "00000210",
+        "00000215",
+        "00000220",
+        "00000225",
+        "00000230",
+        "00000235",
+        "00000240",
+    ]
+
+
+def test_with_no_seconds_each_step_has_one_whatever_it_costs(monkeypatch):
+    writer = Writer(monkeypatch, cost=9.0)
+    writer.train(begun(writer, 0), 4)
+    assert writer.names == [f"{step:08d}" for step in range(1, 5)]
+
+
+def test_the_end_of_an_epoch_has_one_instead_of_its_last_batch(monkeypatch):
+    writer = Writer(monkeypatch)
+    kept = begun(writer, 0)
+    writer.num_training_batches = 3
+    writer.train(kept, 3)
+    assert writer.names == ["00000001", "00000002"]
+    kept.on_train_epoch_end(writer, None)
+    assert writer.names[2:] == ["00000003"]
+    writer.current_epoch = 1
+    kept.on_train_epoch_end(writer, None)
+    kept.on_train_end(writer, None)
+    assert len(writer.names) == 3, "the training is over: what follows is the test"
+
+
+def test_the_end_has_one_where_another_training_follows(monkeypatch):
+    writer = Writer(monkeypatch)
+    kept = begun(writer, 5, finished=True)
+    assert not kept.has_ended({"callbacks": {kept.state_key: kept.state_dict()}})
+    kept.on_train_end(writer, None)
+    assert writer.names == [FINISHED]
+    assert sorted(["00000001", "99999999", FINISHED])[-1] == FINISHED, "it is the newest by its name"
+    assert kept.has_ended({"callbacks": {kept.state_key: kept.state_dict()}})
+
+
+def test_a_checkpoint_of_another_training_is_refused_with_what_differs(monkeypatch):
+    kept = begun(Writer(monkeypatch), 5)
+    same = {"callbacks": {kept.state_key: kept.state_dict()}}
+    kept.check(same)
+    made = {"strategy": "no_freeze", "gone": "1", "batch_size": "16"}
+    found = {"strategy": "lora", "new": "2", "batch_size": "16"}
+    kept = Checkpoints(None, 5, found)
+    with pytest.raises(StepFailed) as caught:
+        kept.check({"callbacks": {kept.state_key: {"identity": made}}})
+    told = "gone was 1, is None; new was None, is 2; strategy was no_freeze, is lora"
+    assert str(caught.value) == f"The checkpoint is of another training: {told}."
+    assert "dataset=" in caught.value.hint

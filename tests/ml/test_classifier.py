@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from dlops.errors import StepFailed
-from dlops.ml import classifier, strategies, targets
+from dlops.ml import batches, classifier, strategies, targets
 from dlops.ml.batches import Collator, TokenRows
 from dlops.ml.classifier import Classifier, Optimization
 from dlops.ml.masked_tokens import IGNORED, Masking, MaskingCollator
@@ -153,8 +153,6 @@ def test_the_rate_warms_up_and_falls_as_it_is_told(schedule):
 
 def test_figures_of_a_pass_cover_every_row_in_its_place(module):
     given = rows([9, 3, 7, 4, 8])
-    from dlops.ml import batches
-
     loader = batches.evaluation(given, Collator(0, 8))
     with torch.no_grad():
         for batch in loader:
@@ -165,3 +163,76 @@ def test_figures_of_a_pass_cover_every_row_in_its_place(module):
         with torch.no_grad():
             logits = module.network.eval()(Collator(0, None)([given[place]])[0])
         assert module.result.probabilities[place].tolist() == pytest.approx(logits[0].softmax(0).tolist(), abs=1e-5)
+
+
+def tight(module, monkeypatch, most):
+    """Let the network take no more than `most` rows at once; give the list of how many it was given."""
+    forward, given = module.network.forward, []
+
+    def limited(part):
+        given.append(len(part["labels"]))
+        if given[-1] > most:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+        return forward(part)
+
+    monkeypatch.setattr(module.network, "forward", limited)
+    return given
+
+
+def gradients(module):
+    return {name: parameter.grad.clone() for name, parameter in module.named_parameters()}
+
+
+def uneven():
+    """A part of two rows, which fits, and one of six."""
+    return [part for some in (drawn()[:2], drawn()[2:]) for part in Collator(0, None)(some)]
+
+
+def test_what_does_not_fit_into_memory_is_taken_in_smaller_parts(module, monkeypatch, capsys):
+    attached(module, monkeypatch).eval()
+    module.training_step(uneven(), 0)
+    expected, loss = gradients(module), module.train_loss
+    module.train_loss, module._seen = 0.0, 0
+    given = tight(module, monkeypatch, 2)
+    module.training_step(uneven(), 0)
+    assert given == [2, 6, 1, 1, 3, 1, 1, 2, 1, 2, 1]
+    for name, gradient in gradients(module).items():
+        torch.testing.assert_close(gradient, expected[name])
+    assert module.train_loss == pytest.approx(loss)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[2] for line in lines] == [
+        f"it is taken in parts of 1/{share} from here on." for share in (2, 4)
+    ]
+    given.clear()
+    module.training_step(uneven(), 1)
+    assert given == [1, 1, 2, 1, 2, 1], "no try is wasted on what did not fit before"
+    assert capsys.readouterr().out == ""
+
+
+def test_single_rows_that_do_not_fit_end_it_with_advice(module, monkeypatch):
+    attached(module, monkeypatch)
+    given = tight(module, monkeypatch, 0)
+    with pytest.raises(StepFailed, match="A training step needs more memory") as caught:
+        module.training_step(Collator(0, None)(drawn(4)), 0)
+    assert given == [4, 2, 1]
+    assert "max_length" in caught.value.hint
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_where_others_wait_it_is_not_tried_again(module, monkeypatch):
+    attached(module, monkeypatch)
+    module._trainer.world_size = 2
+    module._trainer.strategy = SimpleNamespace(reduce=lambda tensor, reduce_op: tensor)
+    given = tight(module, monkeypatch, 2)
+    with pytest.raises(StepFailed, match="more memory"):
+        module.training_step(Collator(0, None)(drawn(4)), 0)
+    assert given == [4]
+
+
+def test_other_failures_of_a_step_stay_what_they_are(module, monkeypatch):
+    attached(module, monkeypatch)
+    (part,) = Collator(0, None)(drawn(4))
+    part["input_ids"] += 10**6
+    with pytest.raises(IndexError, match="out of range"):
+        module.training_step([part], 0)
+    assert module._halvings == 0

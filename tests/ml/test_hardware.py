@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
+from dlops.errors import StepFailed
 from dlops.ml import hardware
-from dlops.ml.hardware import Arithmetic
+from dlops.ml.hardware import Arithmetic, Devices
 
 
 def test_what_cannot_be_asked_has_none():
@@ -25,3 +27,50 @@ def test_names_for_lightning_and_transformers():
         None,
     ]
     assert str(Arithmetic("cpu", False)) == "cpu, float32"
+
+
+def there(monkeypatch, **counts):
+    """Let the machine have so many of each device."""
+    for name in ("cuda", "mps"):
+        monkeypatch.setitem(hardware._COUNTS, name, lambda name=name: counts.get(name, 0))
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "found"),
+    [
+        ({"cuda": 2}, "auto", "cuda"),
+        ({"mps": 1}, "auto", "mps"),
+        ({}, "auto", "cpu"),
+        ({"cuda": 2, "mps": 1}, "gpu", "cuda"),
+        ({"cuda": 2, "mps": 1}, "mps", "mps"),
+        ({"cuda": 2}, "cpu", "cpu"),
+    ],
+)
+def test_the_accelerator_is_the_one_named_or_the_fastest(monkeypatch, given, name, found):
+    there(monkeypatch, **given)
+    assert hardware.arithmetic("32", name).accelerator == found
+
+
+@pytest.mark.parametrize("name", ["gpu", "mps"])
+def test_an_accelerator_that_is_not_there_is_told(monkeypatch, name):
+    there(monkeypatch)
+    with pytest.raises(StepFailed, match=f"accelerator={name}: there is none here") as caught:
+        hardware.arithmetic("32", name)
+    assert caught.value.hint == "There is cpu; accelerator=auto takes cpu."
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "count", "nodes", "total"),
+    [("cuda", 0, 1, 4), ("cuda", 3, 1, 3), ("cuda", 0, 2, 8), ("cpu", 0, 1, 1), ("cpu", 3, 2, 6), ("mps", 0, 1, 1)],
+)
+def test_devices_are_all_unless_told(monkeypatch, accelerator, count, nodes, total):
+    there(monkeypatch, cuda=4, mps=1)
+    found = hardware.devices(accelerator, count, nodes)
+    assert found == Devices(total // nodes, nodes)
+    assert found.total == total
+
+
+def test_more_devices_than_there_are_is_refused(monkeypatch):
+    there(monkeypatch, cuda=4)
+    with pytest.raises(StepFailed, match="devices=5: there are 4 here"):
+        hardware.devices("cuda", 5, 1)

@@ -62,3 +62,11 @@ def test_several_classes_and_numbers(several, numbers):  # noqa: F811 (fixtures)
     assert pictures.predictions(numbers, "title").axes[0].get_ylabel() == "predicted"
     assert drawn(pictures.predictions(several, "title"))
     assert drawn(pictures.predictions(numbers, "title"))
+
+
+def test_without_a_score_between_0_and_1_there_is_one_panel():
+    metrics = {"train_loss": 0.5, "val_loss": 0.6, "val_perplexity": 4.0}
+    figure = pictures.curves([Epoch(1, 1.0, metrics), Epoch(2, 1.0, metrics)], 1, "title")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss"]
+    assert len(figure.axes[0].lines) == 3
+    assert drawn(figure)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
+import time
 
 import mlflow
 import pytest
@@ -52,3 +55,47 @@ def test_documents_texts_and_pictures_are_artifacts(run):
 def test_without_a_run_it_is_a_bug():
     with pytest.raises(RuntimeError, match="no MLflow run is open"):
         record.metrics({"rows": 1})
+
+
+def system(run):
+    return {name for name in fetched(run).data.metrics if name.startswith("system/")}
+
+
+def test_the_use_of_the_machine_is_logged_meanwhile(run, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    deadline = time.monotonic() + 30
+    with record.system_metrics():
+        while not system(run):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= system(run)
+    assert watchers() == []
+
+
+def watchers():
+    return [thread for thread in threading.enumerate() if thread.name == "SystemMetricsMonitor"]
+
+
+def test_a_failure_ends_the_watch_too(run, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    found = []
+    with contextlib.suppress(ZeroDivisionError), record.system_metrics():
+        found.extend(watchers())
+        raise ZeroDivisionError
+    assert len(found) == 1
+    assert watchers() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false"),
+        ("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true"),
+        ("LOCAL_RANK", "1"),
+    ],
+)
+def test_where_mlflow_was_told_or_another_process_speaks_nothing_watches(run, monkeypatch, name, value):
+    """MLflow itself watches, where it was told to, the runs that it starts."""
+    monkeypatch.setenv(name, value)
+    with record.system_metrics():
+        assert watchers() == []

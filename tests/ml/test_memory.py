@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dlops.ml import memory
+
+
+def tensor():
+    torch.empty(2**50, dtype=torch.uint8)
+
+
+def array():
+    np.empty(2**55, dtype=np.uint8)
+
+
+def block():
+    bytearray(2**60)
+
+
+@pytest.mark.parametrize("take", [tensor, array, block])
+def test_what_torch_numpy_and_python_raise_is_recognised(take):
+    with pytest.raises((RuntimeError, MemoryError)) as caught:
+        take()
+    assert memory.is_exhausted(caught.value)
+
+
+def test_so_is_what_a_device_raises():
+    assert memory.is_exhausted(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."))
+    assert memory.is_exhausted(RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"))
+
+
+def test_other_failures_are_not():
+    with pytest.raises(RuntimeError) as caught:
+        torch.ones(2, 3) @ torch.ones(2, 3)
+    assert not memory.is_exhausted(caught.value)
+    assert not memory.is_exhausted(ValueError("out of memory"))
+
+
+def test_the_advice_names_what_needs_more():
+    found = memory.exhausted("A training step")
+    assert str(found).startswith("A training step needs more memory")
+    assert "micro_tokens" in found.hint
