@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 
@@ -18,27 +19,31 @@ _VERSION = "1"
 """Of what features are; a change of the method raises it."""
 
 
+Kind = TypeVar("Kind", TokenRows, FeatureRows)
+
+
 @dataclass(frozen=True)
-class Rows:
+class Rows(Generic[Kind]):
     """The rows of the three splits, and how they become batches."""
 
-    train: TokenRows | FeatureRows
-    val: TokenRows | FeatureRows | None
-    test: TokenRows | FeatureRows
+    train: Kind
+    val: Kind | None
+    test: Kind
     collate: Collate
 
 
-def of(network: Network, rows: Rows, arithmetic: Arithmetic) -> Rows:
+def of(network: Network, rows: Rows[TokenRows], arithmetic: Arithmetic) -> Rows[FeatureRows]:
     """Run the frozen backbone over all rows that it has not seen before."""
+    started = time.monotonic()
     network.to(arithmetic.accelerator).eval()
-    backbone = _fingerprint(network)
-    splits = [split for split in (rows.train, rows.val, rows.test) if isinstance(split, TokenRows)]
+    backbone = fingerprint(network)
+    splits = [split for split in (rows.train, rows.val, rows.test) if split]
     known = [
         cache.key(_VERSION, type(network).__name__, backbone, str(arithmetic), split.tokens.key) for split in splits
     ]
     missing = sum(len(split) for split, key in zip(splits, known, strict=True) if not cache.is_there(_KIND, key))
     progress = Progress(missing, "rows")
-    started, done, found = time.monotonic(), 0, []
+    done, found = 0, []
     for split, key in zip(splits, known, strict=True):
         fresh = not cache.is_there(_KIND, key)
         before = done
@@ -58,8 +63,8 @@ def of(network: Network, rows: Rows, arithmetic: Arithmetic) -> Rows:
     return Rows(found[0], val, found[-1], batches.stacked)
 
 
-def _fingerprint(network: Network) -> str:
-    """Hash all that features depend on."""
+def fingerprint(network: Network) -> str:
+    """Hash the weights that features depend on: all but the head's."""
     read = {name: weights for name, weights in network.state_dict().items() if not network.is_head(name)}
     parts = ((name, weights) for name, weights in sorted(read.items()) if not network.is_unread(name))
     return cache.key(*(part for name, weights in parts for part in (name, weights.cpu())))

@@ -6,19 +6,28 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dlops.ml import batches, checkpoint_artifacts, features, hardware, strategies, tokens, training, user_callbacks
-from dlops.ml.batches import FeatureRows, RandomBatches, TokenRows
+from dlops.ml import (
+    batches,
+    cache,
+    checkpoint_artifacts,
+    features,
+    hardware,
+    strategies,
+    tokens,
+    training,
+    user_callbacks,
+)
+from dlops.ml.batches import RandomBatches, TokenRows
 from dlops.ml.callbacks import Checkpoints
 from dlops.ml.classifier import Classifier, Optimization
 from dlops.ml.datasets import Dataset, Split
-from dlops.ml.features import Rows
+from dlops.ml.features import Kind, Rows
 from dlops.ml.hardware import Arithmetic, Devices
 from dlops.ml.networks import Averaging, Network
 from dlops.ml.settings import Finetune
 from dlops.ml.stalls import Stalls
 from dlops.ml.strategies import Strategy
 from dlops.ml.targets import Number, Target
-from dlops.ml.tokens import Tokens
 from dlops.ml.training import Loaders, Trained
 
 if TYPE_CHECKING:
@@ -41,7 +50,7 @@ def head(settings: Finetune) -> str:
 
 def rows(
     dataset: Dataset, tokenizer: PreTrainedTokenizerBase, target: Target, settings: Finetune, arithmetic: Arithmetic
-) -> Rows:
+) -> Rows[TokenRows]:
     """Tokenize the three splits."""
 
     def tokenized(split: Split) -> TokenRows:
@@ -57,7 +66,14 @@ def rows(
     )
 
 
-def fit(network: Network, rows: Rows, target: Target, settings: Finetune, seed: int, arithmetic: Arithmetic) -> Trained:
+def fit(
+    network: Network,
+    rows: Rows[TokenRows],
+    target: Target,
+    settings: Finetune,
+    seed: int,
+    arithmetic: Arithmetic,
+) -> Trained:
     """Train on tokens, or with `freeze` the head alone on features that were computed once; test what came of it.
 
     The network is changed, and is in the shape that is saved. It goes on where `resume_from` was interrupted.
@@ -66,13 +82,16 @@ def fit(network: Network, rows: Rows, target: Target, settings: Finetune, seed: 
         StepFailed: the loss is no finite number, memory is exhausted, or checkpoints cannot be written or read.
     """
     chosen = strategy(settings)
+    about = identity(settings, network, rows.train)
     chosen.prepare(network)
-    about = identity(settings, rows.train.tokens) if isinstance(rows.train, TokenRows) else {}
     if settings.strategy == "freeze":
-        rows = features.of(network, rows, arithmetic)
-        if isinstance(network, Averaging) and isinstance(rows.train, FeatureRows):
-            network.standardise(rows.train.features)
-    trained = train(network, target, chosen, _loaders(rows, settings, seed), about, settings, seed, arithmetic)
+        read = features.of(network, rows, arithmetic)
+        if isinstance(network, Averaging):
+            network.standardise(read.train.features)
+        loaders = _loaders(read, settings, seed)
+    else:
+        loaders = _loaders(rows, settings, seed)
+    trained = train(network, target, chosen, loaders, about, settings, seed, arithmetic)
     chosen.finish(network)
     if isinstance(target, Number):
         target.in_its_own_units(network.last)
@@ -112,9 +131,13 @@ def train(
         )
 
 
-def identity(settings: Finetune, tokens: Tokens) -> dict[str, str]:
-    """Say what a training is about: checkpoints of another one are refused."""
-    return {"tokens of the train rows": tokens.key, **{name: str(getattr(settings, name)) for name in _SHAPES}}
+def identity(settings: Finetune, network: Network, train: TokenRows) -> dict[str, str]:
+    """Say what a training is about, the network being as it was loaded: checkpoints of another one are refused."""
+    return {
+        "the pretrained weights": features.fingerprint(network),
+        "the train rows": cache.key(train.tokens.key, train.labels),
+        **{name: str(getattr(settings, name)) for name in _SHAPES},
+    }
 
 
 def strategy(settings: Finetune) -> Strategy:
@@ -144,7 +167,7 @@ def _optimization(settings: Finetune) -> Optimization:
     )
 
 
-def _loaders(rows: Rows, settings: Finetune, seed: int) -> Loaders:
+def _loaders(rows: Rows[Kind], settings: Finetune, seed: int) -> Loaders:
     sampler = RandomBatches(
         rows.train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=seed
     )

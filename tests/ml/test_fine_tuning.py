@@ -7,6 +7,7 @@ import torch
 from transformers import AutoTokenizer
 
 from dlops.ml import batches, fine_tuning, strategies, targets
+from dlops.ml.batches import TokenRows
 from dlops.ml.datasets import Dataset, Split
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.settings import Finetune
@@ -15,6 +16,26 @@ from tests.ml.conftest import simple_rows
 
 CPU = Arithmetic("cpu", bf16=False)
 TOKENS = Tokens(torch.tensor([1, 2, 3], dtype=torch.int32), torch.tensor([3]))
+TRAIN = TokenRows(TOKENS, torch.tensor([1]))
+
+
+class Known(torch.nn.Linear):
+    """Weights that are all pretrained."""
+
+    def is_head(self, name):
+        return not name
+
+    is_unread = is_head
+
+
+NETWORK = Known(2, 2)
+
+
+DEFAULTS = Finetune()
+
+
+def identity(settings=DEFAULTS, network=NETWORK, train=TRAIN):
+    return fine_tuning.identity(settings, network, train)
 
 
 @pytest.mark.parametrize(
@@ -81,21 +102,24 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", SHAPING)
 def test_another_shape_is_another_training(name):
-    told = fine_tuning.identity(Finetune(), TOKENS)
-    other = fine_tuning.identity(dataclasses.replace(Finetune(), **{name: SHAPING[name]}), TOKENS)
+    told = identity()
+    other = identity(dataclasses.replace(Finetune(), **{name: SHAPING[name]}))
     assert [key for key in told if told[key] != other[key]] == [name]
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_shapes_nothing_may_differ(name):
     other = dataclasses.replace(Finetune(), **{name: OTHERS[name]})
-    assert fine_tuning.identity(other, TOKENS) == fine_tuning.identity(Finetune(), TOKENS)
+    assert identity(other) == identity()
 
 
-def test_other_tokens_are_another_training():
+def test_other_rows_labels_or_weights_are_another_training():
     other = dataclasses.replace(TOKENS, ids=torch.tensor([1, 2, 4], dtype=torch.int32))
-    told, found = (fine_tuning.identity(Finetune(), tokens) for tokens in (TOKENS, other))
-    assert [key for key in told if told[key] != found[key]] == ["tokens of the train rows"]
+    for train in (TokenRows(other, TRAIN.labels), TokenRows(TOKENS, torch.tensor([0]))):
+        found = identity(train=train)
+        assert [key for key, told in identity().items() if told != found[key]] == ["the train rows"]
+    found = identity(network=Known(2, 2))
+    assert [key for key, told in identity().items() if told != found[key]] == ["the pretrained weights"]
 
 
 def dataset(val=3):
