@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
+from dlops.data import scratch
 from dlops.errors import StepFailed
 from dlops.ml import checkpoints, ranks, record
 from dlops.ml.progress import say
@@ -21,7 +21,6 @@ from dlops.ml.progress import say
 FOLDER = "checkpoints"
 KEPT = 2
 """Checkpoints that stay: should the last one be damaged, the one before it is not."""
-_RESUMED_FROM = "resumed_from"
 _UNREACHED = (OSError, MlflowException)
 
 
@@ -45,12 +44,11 @@ def writing(series: str, name: str) -> Iterator[Path]:
     if isinstance(repository, LocalArtifactRepository):
         yield Path(repository.artifact_dir) / name
     else:
-        with tempfile.TemporaryDirectory(prefix="dlops-") as scratch:
-            file = Path(scratch) / name
-            yield file
+        with scratch.folder() as folder:
+            yield folder / name
             try:
-                repository.log_artifact(str(file))
-            except _UNREACHED as error:
+                repository.log_artifact(str(folder / name))
+            except Exception as error:  # each kind of store has errors of its own
                 raise _unkept(name, error) from error
     with contextlib.suppress(*_UNREACHED, NotImplementedError):  # a store that keeps everything does no harm
         for older in _names(repository, series)[:-KEPT]:
@@ -66,11 +64,11 @@ def newest(run_id: str, series: str) -> Iterator[Path | None]:
     Raises:
         StepFailed: a run cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="dlops-") as scratch:
-        yield _newest(run_id, series, Path(scratch))
+    with scratch.folder() as folder:
+        yield _newest(run_id, series, folder)
 
 
-def _newest(run_id: str, series: str, scratch: Path) -> Path | None:
+def _newest(run_id: str, series: str, folder: Path) -> Path | None:
     seen: set[str] = set()
     while run_id and run_id not in seen:
         seen.add(run_id)
@@ -84,14 +82,14 @@ def _newest(run_id: str, series: str, scratch: Path) -> Path | None:
             ) from error
         for name in reversed(names):
             try:
-                file = Path(repository.download_artifacts(name, str(scratch)))
+                file = Path(repository.download_artifacts(name, str(folder)))
                 checkpoints.read(file)
             except (*_UNREACHED, StepFailed) as error:
                 say(f"Checkpoint {name} of run {run_id} is passed over: {error}")
             else:
                 say(f"The training goes on from checkpoint {name} of run {run_id}")
                 return file
-        run_id = run.data.tags.get(f"dlops.{_RESUMED_FROM}", "")
+        run_id = run.data.tags.get("dlops.resumed_from", "")
     return None
 
 
