@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -22,6 +23,7 @@ from dlops.steps import named
 
 _NO_FOLD = 100_000
 """Columns."""
+_CURVES = re.compile(r"(system|seed_\d+)/")
 _COLOURS = {"FINISHED": "green", "RUNNING": "cyan", "PLANNED": "cyan", "FAILED": "red", "KILLED": "yellow"}
 
 
@@ -180,8 +182,8 @@ def _table(outcome: Outcome) -> Table:
 
 
 def metrics(values: dict[str, float]) -> Table:
-    """Lay out metrics; those in groups (`system/…`) are for the browser, where they are curves."""
-    return pairs({name: number(value) for name, value in values.items() if "/" not in name})
+    """Lay out metrics; those of the machine, and of each seed, are for the browser, where they are curves."""
+    return pairs({name: number(value) for name, value in values.items() if not _CURVES.match(name)})
 
 
 def pairs(values: dict[str, str]) -> Table:

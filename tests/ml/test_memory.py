@@ -39,6 +39,6 @@ def test_other_failures_are_not():
 
 
 def test_the_advice_names_what_needs_more():
-    found = memory.exhausted("A training step")
-    assert str(found).startswith("A training step needs more memory")
+    found = memory.exhausted("A training step", MemoryError())
+    assert str(found) == "A training step needs more memory than there is (MemoryError)."
     assert "micro_tokens" in found.hint
