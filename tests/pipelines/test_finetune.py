@@ -213,17 +213,6 @@ def test_a_signal_in_the_middle_of_training_leaves_a_killed_run(steps, easy, tin
     assert "Ended by SIGTERM" in err
 
 
-@pytest.mark.timeout(600)
-def test_the_default_beats_its_baselines_on_the_sample(steps):
-    ingested, _ = steps.run("ingest", OMP_NUM_THREADS="2")
-    run, done = steps.run("finetune", f"dataset=runs:/{ingested.info.run_id}/dataset", OMP_NUM_THREADS="2")
-    metrics = run.data.metrics
-    assert max(metrics[name] for name in BASELINES) + 0.15 < metrics["test_accuracy"] < 0.99
-    assert "beats the bag of words" in done.stdout
-    assert "synthetic" in done.stdout
-    assert json.loads((steps.artifacts(run) / "summary.json").read_text())["dataset"]["synthetic"] is True
-
-
 def test_a_language_is_learned_without_labels_and_its_model_is_the_next_foundation(steps, tiny_model):
     texts, labels = simple_rows(160)
     kept = dict(zip([f"{text} {number}" for number, text in enumerate(texts)], labels, strict=True))

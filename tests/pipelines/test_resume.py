@@ -87,14 +87,7 @@ def test_seeds_go_on_where_they_were(steps, easy, tiny_model):
     assert again.data.metrics["seeds_test_accuracy_std"] == metrics["seeds_test_accuracy_std"]
 
 
-def test_a_checkpoint_of_another_training_is_refused_with_what_differs(steps, easy, tiny_model):
-    chosen = [*settings(tiny_model, "seeds=2"), "checkpoint_seconds=0"]
-    run, _ = steps.run("finetune", *chosen)
-    _, done = steps.run("finetune", *chosen, "clip=2", f"resume_from={run.info.run_id}", exit_code=4)
-    assert "The checkpoint is of another training: clip was 1.0, is 2.0." in done.stderr
-
-
-def test_a_damaged_checkpoint_is_passed_over(steps, easy, tiny_model):
+def test_a_checkpoint_that_is_damaged_is_passed_over_and_one_of_another_training_refused(steps, easy, tiny_model):
     chosen = [*settings(tiny_model, "epochs=3"), "checkpoint_seconds=0"]
     whole, _ = steps.run("finetune", *chosen)
     files = sorted((steps.artifacts(whole) / checkpoint_artifacts.FOLDER).iterdir())
@@ -105,6 +98,8 @@ def test_a_damaged_checkpoint_is_passed_over(steps, easy, tiny_model):
     assert f"goes on from checkpoint {files[0].name}" in done.stdout
     expected, found = weights(steps, whole), weights(steps, resumed)
     assert all(tensor.equal(found[name]) for name, tensor in expected.items())
+    _, done = steps.run("finetune", *chosen, "clip=2", f"resume_from={whole.info.run_id}", exit_code=4)
+    assert "The checkpoint is of another training: clip was 1.0, is 2.0." in done.stderr
 
 
 @pytest.mark.slow
