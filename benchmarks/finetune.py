@@ -141,8 +141,8 @@ The other is `plain_lightning.py`: float32, padded to 256 tokens, the same batch
 turn, each round with another seed; medians of {ROUNDS}, and the ratio is the median of the rounds' ratios.
 
 An epoch's time is that of its steps and its validation, the mean of {_EPOCHS}. The time of `freeze` is that of all
-epochs, of Lightning's start, and of computing, or reading, what the frozen layers give; that is the test rows' too,
-which the plain script meets after its training. Before the first step come the start of the command, imports, data,
+epochs, of Lightning's start, and of computing, or reading, what the frozen layers give for the train and val rows; the
+plain script computes that in each epoch. Before the first step come the start of the command, imports, data,
 tokens, model, and in the plain script Lightning's two batches of validation.
 
 {page.table(results)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -32,35 +33,34 @@ class Rows(Generic[Kind]):
     collate: Collate
 
 
-def of(network: Network, rows: Rows[TokenRows], arithmetic: Arithmetic) -> Rows[FeatureRows]:
-    """Run the frozen backbone over all rows that it has not seen before."""
-    started = time.monotonic()
+def of(network: Network, weights: str, rows: Rows[TokenRows], arithmetic: Arithmetic) -> Rows[FeatureRows]:
+    """Run the frozen backbone over all rows that it has not read before; `weights` is the network's fingerprint.
+
+    The test rows are read last, and their seconds told apart: the training needs no such thing.
+    """
     network.to(arithmetic.accelerator).eval()
-    backbone = fingerprint(network)
-    splits = [split for split in (rows.train, rows.val, rows.test) if split]
-    known = [
-        cache.key(_VERSION, type(network).__name__, backbone, str(arithmetic), split.tokens.key) for split in splits
-    ]
-    missing = sum(len(split) for split, key in zip(splits, known, strict=True) if not cache.is_there(_KIND, key))
-    progress = Progress(missing, "rows")
-    done, found = 0, []
-    for split, key in zip(splits, known, strict=True):
-        fresh = not cache.is_there(_KIND, key)
-        before = done
-
-        def compute(split: TokenRows = split, before: int = before) -> cache.Tensors:
-            return {"features": _compute(network, split, rows.collate, arithmetic, progress, before)}
-
-        found.append(FeatureRows(cache.remembered(_KIND, key, compute)["features"], split.labels))
-        done += len(split) if fresh else 0
-    seconds = time.monotonic() - started
+    splits = {"train": rows.train, **({"val": rows.val} if rows.val else {}), "test": rows.test}
+    method = (_VERSION, type(network).__name__, weights, str(arithmetic))
+    keys = {name: cache.key(*method, split.tokens.key) for name, split in splits.items()}
+    fresh = [name for name in splits if not cache.is_there(_KIND, keys[name])]
+    progress = Progress(sum(len(splits[name]) for name in fresh), "rows")
+    found, seconds, done = {}, {}, 0
+    for name, split in splits.items():
+        began = time.monotonic()
+        compute = functools.partial(_compute, network, split, rows.collate, arithmetic, progress, done)
+        found[name] = FeatureRows(cache.remembered(_KIND, keys[name], compute)["features"], split.labels)
+        seconds[name] = time.monotonic() - began
+        done += len(split) if name in fresh else 0
     if done:
-        say(f"The frozen layers have read {done} rows, once, in {seconds:.0f} s; what they gave is kept.")
+        told = f"in {sum(seconds.values()):.0f} s; what they gave is kept"
+        say(f"The frozen layers have read {done} rows, once, {told}.")
     else:
         say("The frozen layers read these rows before: what they gave was kept.")
-    record.metrics({"feature_seconds": seconds, "feature_rows": done})
-    val = found[1] if rows.val else None
-    return Rows(found[0], val, found[-1], batches.stacked)
+    last = seconds.pop("test")
+    record.metrics(
+        {"feature_seconds": sum(seconds.values()), "test_feature_seconds": last, "feature_rows": done},
+    )
+    return Rows(found["train"], found.get("val"), found["test"], batches.stacked)
 
 
 def fingerprint(network: Network) -> str:
@@ -72,8 +72,8 @@ def fingerprint(network: Network) -> str:
 
 def _compute(
     network: Network, rows: TokenRows, collate: Collate, arithmetic: Arithmetic, progress: Progress, before: int
-) -> torch.Tensor:
-    """Give the features of all rows, [rows, …], in the order of the rows."""
+) -> cache.Tensors:
+    """Give the features of all rows, [rows, …], in the order of the rows; so many rows were read `before`."""
     found: torch.Tensor | None = None
     device, done = arithmetic.accelerator, 0
     loader = batches.evaluation(rows, collate)
@@ -88,4 +88,4 @@ def _compute(
             progress.update(before + done, "computing features")
     if found is None:
         raise RuntimeError("there are no rows to compute features of")
-    return found
+    return {"features": found}

@@ -82,10 +82,11 @@ def fit(
         StepFailed: the loss is no finite number, memory is exhausted, or checkpoints cannot be written or read.
     """
     chosen = strategy(settings)
-    about = identity(settings, network, rows.train)
+    weights = features.fingerprint(network)
+    about = identity(settings, weights, rows.train)
     chosen.prepare(network)
     if settings.strategy == "freeze":
-        read = features.of(network, rows, arithmetic)
+        read = features.of(network, weights, rows, arithmetic)
         if isinstance(network, Averaging):
             network.standardise(read.train.features)
         loaders = _loaders(read, settings, seed)
@@ -131,10 +132,10 @@ def train(
         )
 
 
-def identity(settings: Finetune, network: Network, train: TokenRows) -> dict[str, str]:
-    """Say what a training is about, the network being as it was loaded: checkpoints of another one are refused."""
+def identity(settings: Finetune, weights: str, train: TokenRows) -> dict[str, str]:
+    """Say what a training is about, `weights` being the loaded ones' fingerprint: another's checkpoints are refused."""
     return {
-        "the pretrained weights": features.fingerprint(network),
+        "the pretrained weights": weights,
         "the train rows": cache.key(train.tokens.key, train.labels),
         **{name: str(getattr(settings, name)) for name in _SHAPES},
     }

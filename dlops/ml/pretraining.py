@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from dlops.errors import UsageError
-from dlops.ml import batches, fine_tuning, masked_tokens, tokens, training
+from dlops.ml import batches, features, fine_tuning, masked_tokens, tokens, training
 from dlops.ml.batches import RandomBatches, TokenRows
 from dlops.ml.datasets import Dataset, Split
 from dlops.ml.evaluation import Evaluation
@@ -71,7 +71,7 @@ def fit(
     loaders = _loaders(train, dataset, getattr(dataset, judged_on), tokenizer, settings, arithmetic)
     before = training.judge(network, target, loaders.test, arithmetic)
     chosen = fine_tuning.strategy(settings)
-    about = fine_tuning.identity(settings, network, train)
+    about = fine_tuning.identity(settings, features.fingerprint(network), train)
     chosen.prepare(network)
     trained = fine_tuning.train(network, target, chosen, loaders, about, settings, settings.seed, arithmetic)
     chosen.finish(network)

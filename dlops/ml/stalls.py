@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import sys
 import threading
 import time
+import traceback
 from typing import Any
 
 import pytorch_lightning as pl
@@ -77,8 +77,18 @@ class Stalls(pl.Callback):  # type: ignore[misc]  # Lightning has no types for u
             self._told = True
             told = f"no batch has ended for {still:.0f} s, the last was {self._where}"
             say(f"Warning: {told}. Each thread is here:")
-            sys.stdout.flush()
-            faulthandler.dump_traceback(sys.__stderr__ or 2)
+            for line in _stacks():
+                say(line)
             if self._run_id:
                 with contextlib.suppress(MlflowException):  # a store that does not answer may be what it waits for
                     record.tag("stalled", told, run_id=self._run_id)
+
+
+def _stacks() -> list[str]:
+    """Tell where every thread is but the one that asks, the main thread first."""
+    frames = sys._current_frames()
+    lines = []
+    for thread in sorted(threading.enumerate(), key=lambda thread: thread is not threading.main_thread()):
+        if thread is not threading.current_thread() and (frame := frames.get(thread.ident or 0)):
+            lines += [f"{thread.name}:", *"".join(traceback.format_stack(frame)).splitlines()]
+    return lines

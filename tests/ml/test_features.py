@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mlflow
 import pytest
 import torch
 
@@ -25,8 +26,12 @@ def splits():
     return Rows(rows(LENGTHS), rows(LENGTHS[:3]), rows(LENGTHS[3:7]), Collator(0, 32))
 
 
+def read(network, splits):
+    return features.of(network, features.fingerprint(network), splits, CPU)
+
+
 def test_every_row_has_its_own_features(run, network, splits):
-    found = features.of(network, splits, CPU)
+    found = read(network, splits)
     assert (len(found.train), len(found.val), len(found.test)) == (11, 3, 4)
     assert found.collate is batches.stacked
     for place in range(11):
@@ -38,29 +43,32 @@ def test_every_row_has_its_own_features(run, network, splits):
 
 
 def test_what_was_computed_is_read_the_next_time(run, network, splits, monkeypatch, capsys):
-    first = features.of(network, splits, CPU)
+    first = read(network, splits)
     assert "have read 18 rows, once" in capsys.readouterr().out
     monkeypatch.setattr(network, "features", None)
-    again = features.of(network, splits, CPU)
+    again = read(network, splits)
     assert torch.equal(first.train.features, again.train.features)
+    metrics = mlflow.get_run(run.info.run_id).data.metrics
+    assert metrics["feature_rows"] == 0
+    assert min(metrics["feature_seconds"], metrics["test_feature_seconds"]) > 0
     assert "read these rows before" in capsys.readouterr().out
 
 
 def test_the_head_has_no_part_in_it_and_the_backbone_has(run, network, splits, monkeypatch):
-    features.of(network, splits, CPU)
+    read(network, splits)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if network.is_head(name) or network.is_unread(name):
                 parameter.add_(1)
-    monkeypatch.setattr(features, "_compute", None)
-    features.of(network, splits, CPU)
+    monkeypatch.setattr(network, "features", None)
+    read(network, splits)
     with torch.no_grad():
         network.backbone.embeddings.word_embeddings.weight[7, 0] += 1e-3
     with pytest.raises(TypeError):
-        features.of(network, splits, CPU)
+        read(network, splits)
 
 
 def test_without_val_rows(run, network, splits):
-    found = features.of(network, Rows(splits.train, None, splits.test, splits.collate), CPU)
+    found = read(network, Rows(splits.train, None, splits.test, splits.collate))
     assert found.val is None
     assert len(found.test) == 4

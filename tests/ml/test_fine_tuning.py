@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from dlops.ml import batches, fine_tuning, strategies, targets
+from dlops.ml import batches, features, fine_tuning, strategies, targets
 from dlops.ml.batches import TokenRows
 from dlops.ml.datasets import Dataset, Split
 from dlops.ml.hardware import Arithmetic
@@ -35,7 +35,7 @@ DEFAULTS = Finetune()
 
 
 def identity(settings=DEFAULTS, network=NETWORK, train=TRAIN):
-    return fine_tuning.identity(settings, network, train)
+    return fine_tuning.identity(settings, features.fingerprint(network), train)
 
 
 @pytest.mark.parametrize(
