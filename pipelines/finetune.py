@@ -73,8 +73,9 @@ def _learn_labels(settings: Finetune, location: Location, arithmetic: Arithmetic
         return
 
     rivals = baselines.evaluations(dataset)
+    spread = report.spread(trainings) if len(trainings) > 1 else {}
     found = report.summary(settings, dataset, chosen, rivals, trainings, revision=location.revision)
-    _log_report(settings, dataset, chosen, rivals, found)
+    _log_report(settings, dataset, chosen, rivals, found, spread)
     card = model_card.markdown(found, intended_use=settings.intended_use)
     record.text("model_card.md", card)
     uri = packaging.log(
@@ -85,8 +86,8 @@ def _learn_labels(settings: Finetune, location: Location, arithmetic: Arithmetic
         card=card,
     )
     record.output("model", uri)
-    if seeds := found.get("seeds"):
-        say(f"Test {report.named(found['headline'])} of {settings.seeds} seeds: {report.spread_of(seeds)}")
+    if spread:
+        say(f"Test {report.named(found['headline'])} of {settings.seeds} seeds: {report.spread_of(spread)}")
     say(found["verdict"])
     if found["warning"]:
         say(f"Warning: {found['warning']}.")
@@ -165,6 +166,7 @@ def _log_report(
     trained: Trained,
     rivals: Mapping[str, Evaluation],
     found: Mapping[str, Any],
+    spread: Mapping[str, float],
 ) -> None:
     """Log the test's figures beside the baselines', the pictures and the summary."""
     test, name = trained.test, trained.test.headline
@@ -177,7 +179,7 @@ def _log_report(
         {
             **test.metrics("test", per_class=True),
             **(trained.val.metrics("best_val") if trained.val else {}),
-            **{f"seeds_test_{name}_{what}": value for what, value in _spread(found).items()},
+            **{f"seeds_test_{name}_{what}": value for what, value in spread.items()},
             **intervals,
             **{f"baseline_{rival}_test_{name}": rated.value for rival, rated in rivals.items()},
             "train_seconds": trained.seconds,
@@ -194,10 +196,6 @@ def _log_report(
     record.picture("baselines.png", pictures.baselines(bars, ends, f"test {report.named(name)}", tested))
     record.document("summary.json", found)
     record.text("summary.md", report.markdown(found))
-
-
-def _spread(found: Mapping[str, Any]) -> dict[str, float]:
-    return {what: value for what, value in found.get("seeds", {}).items() if what != "values"}
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ def resume(run: RunId, overrides: Overrides = None, *, common: Common) -> None:
         runs = Runs(plan.tracking_uri(common.tracking_uri))
         interrupted = runs.one(run)
         request = again(runs, interrupted, options.request("", overrides, common))
-        if notice := changed(interrupted, request.uri):
-            console.err().print(f"note: {notice}", highlight=False)
+        if now := changed(interrupted, request.uri):
+            then, here = (console.commit(state.commit, state.dirty) for state in (interrupted, now))
+            console.err().print(f"note: The run was launched from {then}, the project is at {here}.", highlight=False)
         return request
 
     launch(asked, common)

@@ -57,12 +57,11 @@ def rows(
         found = tokens.encode(tokenizer, split.texts, split.pairs, settings.max_length)
         return TokenRows(found, target.encode(split.labels))
 
-    micro = settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator)
     return Rows(
         train=tokenized(dataset.train),
         val=tokenized(dataset.val) if dataset.val.texts else None,
         test=tokenized(dataset.test),
-        collate=batches.Collator(tokenizer.pad_token_id or 0, micro),
+        collate=batches.Collator(tokenizer.pad_token_id or 0, micro_tokens(settings, arithmetic)),
     )
 
 
@@ -141,6 +140,16 @@ def identity(settings: Finetune, weights: str, train: TokenRows) -> dict[str, st
     }
 
 
+def micro_tokens(settings: Finetune, arithmetic: Arithmetic) -> int | None:
+    """Give the size of a micro-batch in padded tokens; `None` where a whole batch is taken at once."""
+    return settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator)
+
+
+def sampler(train: Kind, settings: Finetune, seed: int) -> RandomBatches:
+    """Draw batches of the train rows."""
+    return RandomBatches(train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=seed)
+
+
 def strategy(settings: Finetune) -> Strategy:
     """Give what is trained, and when."""
     match settings.strategy:
@@ -169,11 +178,8 @@ def _optimization(settings: Finetune) -> Optimization:
 
 
 def _loaders(rows: Rows[Kind], settings: Finetune, seed: int) -> Loaders:
-    sampler = RandomBatches(
-        rows.train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=seed
-    )
     return Loaders(
-        train=batches.training(rows.train, rows.collate, sampler),
+        train=batches.training(rows.train, rows.collate, sampler(rows.train, settings, seed)),
         val=batches.evaluation(rows.val, rows.collate) if rows.val else None,
         test=batches.evaluation(rows.test, rows.collate),
     )

@@ -7,6 +7,7 @@ from dlops.errors import StepFailed
 _SAID = (
     *("out of memory", "can't allocate memory", "not enough memory", "unable to allocate", "bad_alloc"),
     "could not create a primitive",  # oneDNN's words, when it has none for its own needs
+    "cublas_status_alloc_failed",
 )
 
 

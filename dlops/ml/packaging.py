@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import mlflow
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Map, Schema
 
+from dlops.data import scratch
 from dlops.ml.networks import Network, Standard
 
 if TYPE_CHECKING:
@@ -46,30 +46,22 @@ def log(
     needs `dlops`. With a standard head it is a model of MLflow's flavor `transformers` too.
     """
     tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
-    metadata = {
-        "labels": list(dataset.labels),
-        "backbone": backbone,
-        "backbone_revision": revision,
-        "dataset": dataset.reference,
-        "dataset_digest": dataset.digest,
-        "synthetic": dataset.synthetic,
-    }
-    with tempfile.TemporaryDirectory(prefix="dlops-") as scratch, warnings.catch_warnings():
+    with scratch.folder() as parent, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        folder = str(Path(scratch) / NAME)
-        network.save(Path(folder))
+        folder = parent / NAME
+        network.save(folder)
         tokenizer.save_pretrained(folder)
         if card:
-            (Path(folder) / "README.md").write_text(card, encoding="utf-8")
+            (folder / "README.md").write_text(card, encoding="utf-8")
         info = Model.log(
             name=NAME,
             artifact_path=None,
             flavor=sys.modules[__name__],
             python_model=str(_CODE),
-            artifacts={"model": folder},
+            artifacts={"model": str(folder)},
             signature=signature(dataset),
-            pip_requirements=requirements(Path(folder)),
-            metadata=metadata,
+            pip_requirements=requirements(folder),
+            metadata={"labels": list(dataset.labels), **_made_from(dataset, backbone, revision)},
             pipeline=(network.inner, tokenizer) if isinstance(network, Standard) else None,
         )
     return str(info.model_uri)
@@ -87,13 +79,6 @@ def log_foundation(
 
     It is a model of MLflow's own flavor `transformers`.
     """
-    metadata = {
-        "backbone": backbone,
-        "backbone_revision": revision,
-        "dataset": dataset.reference,
-        "dataset_digest": dataset.digest,
-        "synthetic": dataset.synthetic,
-    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         info = mlflow.transformers.log_model(
@@ -101,9 +86,19 @@ def log_foundation(
             name=NAME,
             task="fill-mask",
             pip_requirements=requirements(),
-            metadata=metadata,
+            metadata=_made_from(dataset, backbone, revision),
         )
     return str(info.model_uri)
+
+
+def _made_from(dataset: Dataset, backbone: str, revision: str | None) -> dict[str, Any]:
+    return {
+        "backbone": backbone,
+        "backbone_revision": revision,
+        "dataset": dataset.reference,
+        "dataset_digest": dataset.digest,
+        "synthetic": dataset.synthetic,
+    }
 
 
 def save_model(path: str, mlflow_model: Model, *, pipeline: tuple[Any, Any] | None, **others: Any) -> None:

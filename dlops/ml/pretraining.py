@@ -8,7 +8,7 @@ import torch
 
 from dlops.errors import UsageError
 from dlops.ml import batches, features, fine_tuning, masked_tokens, tokens, training
-from dlops.ml.batches import RandomBatches, TokenRows
+from dlops.ml.batches import TokenRows
 from dlops.ml.datasets import Dataset, Split
 from dlops.ml.evaluation import Evaluation
 from dlops.ml.hardware import Arithmetic
@@ -93,11 +93,8 @@ def _loaders(
     arithmetic: Arithmetic,
 ) -> Loaders:
     masking = masked_tokens.masking(tokenizer, settings.mask_share)
-    micro = settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator)
-    padding = tokenizer.pad_token_id or 0
-    sampler = RandomBatches(
-        train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=settings.seed
-    )
+    micro, padding = fine_tuning.micro_tokens(settings, arithmetic), tokenizer.pad_token_id or 0
+    sampler = fine_tuning.sampler(train, settings, settings.seed)
     hiding = MaskingCollator(masking, padding, micro, seed=settings.seed, epochs=sampler)
     judging = MaskingCollator(masking, padding, micro)
     val = dataset.val if dataset.val.texts else None

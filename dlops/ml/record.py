@@ -89,7 +89,9 @@ def text(name: str, content: str) -> None:
 @ranks.first_only
 def picture(name: str, figure: Figure) -> None:
     """Keep a figure as the artifact `name` (a PNG)."""
-    mlflow.log_figure(figure, name, save_kwargs={"dpi": 120})
+    with scratch.folder() as folder:
+        figure.savefig(folder / name, dpi=120)
+        mlflow.log_artifact(str(folder / name))
 
 
 @ranks.first_only

@@ -26,12 +26,13 @@ def _made(name: str) -> pl.Callback:
             f"callbacks={name}: it names no callback.", hint="Write MODULE:NAME, such as mine.tools:Watch."
         )
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         hint = "Modules are looked for in the project's folder and in the environment."
         raise StepFailed(f"callbacks={name}: there is no module {error.name}.", hint=hint) from error
-    except AttributeError as error:
-        raise StepFailed(f"callbacks={name}: {module} has no {attribute}.") from error
+    found = getattr(imported, attribute, None)
+    if found is None:
+        raise StepFailed(f"callbacks={name}: {module} has no {attribute}.")
     try:
         callback = found()
     except TypeError as error:

@@ -80,9 +80,8 @@ def _outcome(event: Event, facts: dict[str, Any], planned: Plan) -> Outcome | No
             return Outcome(**facts, status="FAILED", error=error)
         case "ended":
             held: dict[str, Any] = {name: event[name] for name in ("params", "metrics", "outputs") if name in event}
-            error_found = error_of(event, planned.step, facts["run_id"])
-            if error_found and event["status"] == "KILLED" and (way_on := _way_on(planned, facts["run_id"])):
-                error_found.hint += f" {way_on}"
+            way_on = _way_on(planned, facts["run_id"])
+            error_found = error_of(event, planned.step, facts["run_id"], way_on=way_on)
             facts = {**facts, **held, "duration_s": event["duration_s"]}
             return Outcome(**facts, status=event["status"], error=error_found)
     return None

@@ -67,13 +67,16 @@ def problem(error: DlopsError) -> dict[str, Any]:
     return {"kind": error.kind, "message": str(error), "hint": error.hint}
 
 
-def error_of(ended: dict[str, Any], step: str, run_id: str) -> DlopsError | None:
-    """Judge a worker's last event; a gate is one only when the step itself said so by its tag."""
+def error_of(ended: dict[str, Any], step: str, run_id: str, *, way_on: str = "") -> DlopsError | None:
+    """Judge a worker's last event; a gate is one only when the step itself said so by its tag.
+
+    `way_on` says how an interrupted run can go on.
+    """
     logs = f"`dlops logs {run_id}` shows all that it printed."
     if unreachable := ended.get("unreachable"):
         return UnreachableError(str(unreachable), hint="`dlops status` closes the run when the store is back.")
     if ended["status"] == "KILLED":
-        return Interrupted(f"{step} was {ended['error']}; its run is closed.", hint=logs)
+        return Interrupted(f"{step} was {ended['error']}; its run is closed.", hint=f"{logs} {way_on}".strip())
     if ended["status"] == "FINISHED":
         return None
     if ended["exit_code"] == GateFailed.exit_code and ended.get("gate"):

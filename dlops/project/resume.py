@@ -11,6 +11,7 @@ from dlops.project import plan
 from dlops.project import source as sources
 from dlops.project.plan import Request
 from dlops.project.runs import Run, Runs
+from dlops.project.source import Source
 from dlops.worker import masking
 
 PARAMETER = "resume_from"
@@ -45,17 +46,10 @@ def again(runs: Runs, run: Run, asked: Request) -> Request:
     )
 
 
-def changed(run: Run, uri: str) -> str:
-    """Say how the project differs from what the run was launched from; nothing if it does not, or nobody knows."""
+def changed(run: Run, uri: str) -> Source | None:
+    """Give the project as it is, if that differs from what the run was launched from and anybody knows."""
     found = sources.at_its_commit(sources.folder(uri))
-    if not run.commit or (found.commit, found.dirty) == (run.commit, run.dirty):
-        return ""
-    before, now = _state(run.commit, run.dirty), _state(found.commit, found.dirty)
-    return f"The run was launched at {before}, the project is at {now}."
-
-
-def _state(commit: str, dirty: bool) -> str:
-    return f"commit {commit[:10]}{', changed' if dirty else ''}" if commit else "no commit"
+    return found if run.commit and (found.commit, found.dirty) != (run.commit, run.dirty) else None
 
 
 def _values(runs: Runs, run: Run, given: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -64,6 +66,21 @@ def test_what_is_given_anew_wins_and_a_plan_is_shown(shell, interrupted):
     planned = shell.json("resume", run, "note=other", "--dry-run")["plan"]
     assert (planned["params"]["note"], planned["params"]["epochs"]) == ("other", "7")
     assert planned["params"]["resume_from"] == run
+
+
+def test_another_state_of_the_project_is_told(shell, interrupted):
+    def git(*words):
+        own = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *own, *words], cwd=shell.folder, check=True, capture_output=True)
+
+    (shell.folder / ".gitignore").write_text("*.db\nmlruns\n")
+    for words in (("init", "-q"), ("add", "MLproject", "data.csv", "step.py", ".gitignore"), ("commit", "-qm", "one")):
+        git(*words)
+    run = interrupted()
+    with (shell.folder / "step.py").open("a") as step:
+        step.write("# more\n")
+    told = shell.run("resume", run).stderr
+    assert re.search(r"note: The run was launched from (\w{12}), the project is at \1 and changes not committed", told)
 
 
 def test_secrets_are_asked_for_again(shell, interrupted):

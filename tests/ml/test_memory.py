@@ -29,6 +29,7 @@ def test_what_torch_numpy_and_python_raise_is_recognised(take):
 def test_so_is_what_a_device_raises():
     assert memory.is_exhausted(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."))
     assert memory.is_exhausted(RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"))
+    assert memory.is_exhausted(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"))
 
 
 def test_other_failures_are_not():

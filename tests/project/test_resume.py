@@ -88,8 +88,9 @@ def test_another_state_of_the_project_is_told(folder):
     git("add", ".")
     git("commit", "-qm", "one")
     commit = git("rev-parse", "HEAD").strip()
-    assert resume.changed(run(commit=commit), ".") == ""
-    assert resume.changed(run(), ".") == "", "nobody knows"
+    assert resume.changed(run(commit=commit), ".") is None
+    assert resume.changed(run(), ".") is None, "nobody knows"
     (folder / "MLproject").write_text(RESUMABLE + "# more\n")
-    told = resume.changed(run(commit=commit), ".")
-    assert told == (f"The run was launched at commit {commit[:10]}, the project is at commit {commit[:10]}, changed.")
+    found = resume.changed(run(commit=commit), ".")
+    assert found is not None
+    assert (found.commit, found.dirty) == (commit, True)
