@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dlops.data.labels import NONE
 from dlops.ml import (
     backbones,
     baselines,
+    combinations,
     datasets,
     fine_tuning,
     hardware,
@@ -23,6 +25,7 @@ from dlops.ml import (
     step,
     targets,
     training,
+    user_callbacks,
 )
 from dlops.ml.backbones import Location
 from dlops.ml.datasets import Dataset
@@ -37,31 +40,36 @@ _SHOWN = 20
 
 def finetune(settings: Finetune) -> None:
     """Read the dataset, train, test beside the baselines, log figures, pictures and the model."""
-    if settings.objective == "mlm":
-        pretraining.check(settings)
+    combinations.check(settings)
+    user_callbacks.load(settings.callbacks)
     location = backbones.locate(
         settings.model, trust_remote_code=settings.trust_remote_code, allow_pickle=settings.allow_pickle
     )
     _log_foundation(location)
     arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
+    fine_tuning.devices(settings, arithmetic)
+    if arithmetic.bf16 and not hardware.has_bf16(arithmetic.accelerator):
+        say("Warning: this hardware has no bf16 and emulates it, many times slower than precision=auto.")
     with record.system_metrics():
         learn = _learn_language if settings.objective == "mlm" else _learn_labels
         learn(settings, location, arithmetic)
 
 
 def _learn_labels(settings: Finetune, location: Location, arithmetic: Arithmetic) -> None:
+    """Train on the labels once for each seed, keep the best, log it beside its baselines."""
     dataset = datasets.open(settings.dataset)
     _log_dataset(dataset)
+    _tell_unused(settings, dataset)
     balanced = settings.class_weights == "balanced"
     target = targets.of(dataset.kind, dataset.labels, dataset.train.labels, balanced=balanced)
-    head = fine_tuning.head(settings)
+    settings = replace(settings, head=fine_tuning.head(settings))
 
     trainings: list[Trained] = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
         training.seed(seed)
-        network, tokenizer = backbones.load(location, target, head=head, attention=arithmetic.attention)
+        network, tokenizer = backbones.load(location, target, head=settings.head, attention=arithmetic.attention)
         if not trainings:
-            told = f"{network.size / 1e6:.1f} million weights, {settings.strategy}, head {head}, {arithmetic}"
+            told = f"{network.size / 1e6:.1f} million weights, {settings.strategy}, head {settings.head}, {arithmetic}"
             say(f"Model {settings.model}: {told}")
             rows = fine_tuning.rows(dataset, tokenizer, target, settings, arithmetic)
         trained = fine_tuning.fit(network, rows, target, settings, seed, arithmetic)
@@ -98,6 +106,7 @@ def _learn_language(settings: Finetune, location: Location, arithmetic: Arithmet
     """Go on with the model's pre-training on the texts alone; what comes of it is a foundation for a next run."""
     dataset = datasets.open(settings.dataset, labelled=False)
     _log_dataset(dataset)
+    _tell_unused(settings, dataset)
     training.seed(settings.seed)
     network, tokenizer = backbones.load_masked(location, attention=arithmetic.attention)
     say(f"Model {settings.model}: {network.size / 1e6:.1f} million weights, {settings.strategy}, {arithmetic}")
@@ -129,11 +138,16 @@ def _learn_language(settings: Finetune, location: Location, arithmetic: Arithmet
 
 def _log_foundation(location: Location) -> None:
     """Record what the model's name stands for now: a branch, an alias or a run's output may be another tomorrow."""
-    if location.revision:
-        say(f"The model {location.name} is {location.revision}")
-        record.tag("model_revision", location.revision)
+    if location.reference:
+        say(f"The model {location.name} is {location.reference}")
+        record.resolved("model", location.reference)
     if model_id := logged_models.model_id(location.revision):
         record.model_input(model_id)
+
+
+def _tell_unused(settings: Finetune, dataset: Dataset) -> None:
+    for told in combinations.unused(settings, dataset):
+        say(f"Note: {told}.")
 
 
 def _log_dataset(dataset: Dataset) -> None:
@@ -141,6 +155,7 @@ def _log_dataset(dataset: Dataset) -> None:
     say(f"Dataset {dataset.reference}: {counts}, {_told(dataset)}")
     if dataset.synthetic:
         say(f"The data is synthetic: {dataset.source}")
+    record.resolved("dataset", dataset.reference)
     record.dataset(
         name=dataset.name,
         uri=dataset.uri,

@@ -15,13 +15,15 @@ from dlops.errors import StepFailed
 from dlops.ml import hub_models, logged_models
 from dlops.ml.logged_models import Folders
 from dlops.ml.networks import Averaging, MaskedLanguageModel, Network, Standard
-from dlops.ml.targets import Target
+from dlops.ml.targets import Number, Target
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PACKAGE = "package:"
 _FILES = ("config.json", "model.safetensors")
+_RESERVED = 2
+"""Places that RoBERTa and its descendants count but do not give to tokens; two tokens more would end in an error."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Location:
     """Whether code that comes with the model is run."""
     allow_pickle: bool = False
     """Whether weights are read that are no safetensors."""
+
+    @property
+    def reference(self) -> str | None:
+        """The name that stands for this very model tomorrow too; `None` where there is none."""
+        return f"{self.path}@{self.revision}" if self.revision and self.revision != self.path else self.revision
 
 
 def locate(name: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> Location:
@@ -95,8 +102,13 @@ def load(
             f"The model {location.name} does not tell its head from its layers.",
             hint="Its class should name them in base_model_prefix; head=mean needs no such thing.",
         )
+    network = Standard(model)
+    if isinstance(target, Number) and network.last.bias is None:
+        raise StepFailed(
+            f"The head of {location.name} cannot give a number: it has no bias.", hint="head=mean has one."
+        )
     _forget_head(model, {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
-    return Standard(model), tokenizer
+    return network, tokenizer
 
 
 def load_masked(
@@ -130,6 +142,7 @@ def _read(
             config = AutoConfig.from_pretrained(folders.weights, **described, **code)
             _drop_attention_dropout(config)
             tokenizer = AutoTokenizer.from_pretrained(folders.tokenizer, **code)
+            _fit_tokenizer(location, tokenizer, config)
             model, told = kind.from_pretrained(
                 folders.weights,
                 config=config,
@@ -158,6 +171,22 @@ def _brought(location: Location) -> Iterator[Folders]:
         folder = hub_models.fetch(location.path, location.revision, code=trusted, pickles=pickles)
     _check(folder, allow_pickle=pickles, name=location.name)
     yield Folders(folder, folder)
+
+
+def _fit_tokenizer(location: Location, tokenizer: PreTrainedTokenizerBase, config: Any) -> None:
+    """Let the tokenizer cut texts to the places that the model has, where it knows no such limit.
+
+    Raises:
+        StepFailed: it cannot pad, so the model is none that reads several texts at once.
+    """
+    if tokenizer.pad_token_id is None:
+        raise StepFailed(
+            f"The model {location.name} has no padding token: it is no encoder of texts.",
+            hint="Name one that reads whole texts: BERT, RoBERTa, DeBERTa, MiniLM and the like.",
+        )
+    places = getattr(config, "max_position_embeddings", None)
+    if places and tokenizer.model_max_length > places:
+        tokenizer.model_max_length = places - _RESERVED
 
 
 def _forget_head(model: Any, fresh: Iterable[str]) -> None:

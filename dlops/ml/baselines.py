@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from dlops.ml.datasets import Dataset, Split
 from dlops.ml.evaluation import Classification, Evaluation, MultiLabel, Regression
 
 _WORD = r"(?u)\b\w+\b"
+_FEATURES = 2**18
+"""Words and pairs that are looked at, the most frequent ones: a weight each, of each class."""
 _KINDS = {"classes": "majority", "multilabel": "frequent", "number": "mean"}
 
 TITLES = {
@@ -45,14 +48,17 @@ def uninformed(dataset: Dataset) -> Evaluation:
 def bag_of_words(dataset: Dataset) -> Evaluation:
     """TF-IDF of words and pairs of words under a linear model (Wang & Manning, 2012, "Baselines and Bigrams").
 
-    Logistic regression of the class, or of each class; ridge regression of a number.
+    Logistic regression of the class, or of each class; ridge regression of a number. Texts without a word tell nothing.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.multiclass import OneVsRestClassifier
 
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD)
-    train, test = words.fit_transform(_texts(dataset.train)), words.transform(_texts(dataset.test))
+    texts = _texts(dataset.train)
+    if not any(re.search(_WORD, text) for text in texts):
+        return uninformed(dataset)
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD, max_features=_FEATURES)
+    train, test = words.fit_transform(texts), words.transform(_texts(dataset.test))
     if dataset.kind == "number":
         fitted = Ridge(alpha=1.0).fit(train, np.asarray(dataset.train.labels, float))
         return _regression(dataset, fitted.predict(test))
@@ -63,7 +69,7 @@ def bag_of_words(dataset: Dataset) -> Evaluation:
         scores = np.tile(constant, (len(dataset.test), 1))
         if len(varied):
             given = _given(dataset, dataset.train.labels)[:, varied]
-            scores[:, varied] = OneVsRestClassifier(logistic).fit(train, given).predict_proba(test)[:, : len(varied)]
+            scores[:, varied] = OneVsRestClassifier(logistic).fit(train, given).predict_proba(test)[:, -len(varied) :]
         return _multilabel(dataset, scores)
     fitted = logistic.fit(train, dataset.train.labels)
     scores = np.zeros((len(dataset.test), len(dataset.labels)))

@@ -51,24 +51,29 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
         self._count = epochs
         self._batches = batches
         self._progress = Progress(epochs * batches, "batches")
-        self._started = 0.0
         self._stepped = False
+        self.seconds_before = self._epoch_before = 0.0
+        """Of the training, and of the epoch, before an interruption."""
+        self._began = self._epoch_began = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": [asdict(epoch) for epoch in self.epochs]}
+        now = time.monotonic()
+        return {
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "seconds": self.seconds_before + now - self._began,
+            "epoch_seconds": self._epoch_before + now - self._epoch_began,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs = [Epoch(**epoch) for epoch in state_dict["epochs"]]
+        self.seconds_before, self._epoch_before = state_dict["seconds"], state_dict["epoch_seconds"]
 
     def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Log what went before an interruption, so that the curves of this run are whole."""
+        del trainer, module
         for epoch in self.epochs:
             self._log(epoch)
-        self.on_train_epoch_start(trainer, module)
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: Classifier) -> None:
-        del trainer, module
-        self._started = time.monotonic()
+        self._began = self._epoch_began = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Classifier, outputs: object, batch: Batch, batch_idx: int
@@ -85,7 +90,9 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
         metrics = {"train_loss": module.epoch_loss()}
         if module.result is not None:
             metrics |= module.result.metrics("val")
-        epoch = Epoch(trainer.current_epoch + 1, time.monotonic() - self._started, metrics)
+        now = time.monotonic()
+        epoch = Epoch(trainer.current_epoch + 1, self._epoch_before + now - self._epoch_began, metrics)
+        self._epoch_before, self._epoch_began = 0.0, now
         self.epochs.append(epoch)
         self._log(epoch)
         figures = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
@@ -141,7 +148,7 @@ class Checkpoints(pl.Callback):  # type: ignore[misc]  # Lightning has no types 
     ) -> None:
         """Take where each is written, the seconds between two, and what the training is about.
 
-        With `finished` the end of the training has one too: another training comes after it.
+        With `finished` the end of the training has one in any case: another training comes after it.
         """
         self._writing, self._seconds, self._identity, self._finished = writing, seconds, dict(identity), finished
         self._ended, self._last, self._cost = False, time.monotonic(), 0.0
@@ -188,18 +195,23 @@ class Checkpoints(pl.Callback):  # type: ignore[misc]  # Lightning has no types 
     def on_train_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Runs when the best weights are back, if this is the last of the callbacks."""
         del module
-        if self._finished:
+        if self._finished or self._is_due(trainer):
             self._ended = True
-            with self._writing(FINISHED) as file:
-                trainer.save_checkpoint(file)
+            self._write(trainer, FINISHED)
 
     def _write_if_due(self, trainer: pl.Trainer) -> None:
-        """Write one, unless that were to take more than a small share of the time; after each step, if asked for."""
-        began = time.monotonic()
+        if self._is_due(trainer):
+            self._write(trainer, f"{trainer.global_step:08d}")
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        """Tell whether one is, unless that were to take more than a small share of the time; without seconds always."""
         rest = max(self._seconds, _REST * self._cost) if self._seconds else 0.0
-        if not trainer.strategy.reduce_boolean_decision(began - self._last >= rest, all=False):
-            return
-        with self._writing(f"{trainer.global_step:08d}") as file:
+        due = time.monotonic() - self._last >= rest
+        return bool(trainer.strategy.reduce_boolean_decision(due, all=False))
+
+    def _write(self, trainer: pl.Trainer, name: str) -> None:
+        began = time.monotonic()
+        with self._writing(name) as file:
             trainer.save_checkpoint(file)
         self._last = time.monotonic()
         self._cost = self._last - began
@@ -225,8 +237,16 @@ class EarlyEnd(pl.Callback):  # type: ignore[misc]  # Lightning has no types for
     def __init__(self, best: BestWeights, patience: int) -> None:
         self._best, self._patience = best, patience
 
+    def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """The training may go on from the very epoch after which it ended."""
+        del module
+        self._look(trainer, trainer.current_epoch)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         del module
-        if self._best.epoch and trainer.current_epoch + 1 - self._best.epoch >= self._patience:
+        self._look(trainer, trainer.current_epoch + 1)
+
+    def _look(self, trainer: pl.Trainer, done: int) -> None:
+        if self._best.epoch and done - self._best.epoch >= self._patience:
             say(f"No epoch was better than epoch {self._best.epoch} for {self._patience}: the training ends.")
             trainer.should_stop = True

@@ -68,8 +68,8 @@ def newest(run_id: str, series: str) -> Iterator[Path | None]:
         yield _newest(run_id, series, folder)
 
 
-def _newest(run_id: str, series: str, folder: Path) -> Path | None:
-    seen: set[str] = set()
+def _newest(first: str, series: str, folder: Path) -> Path | None:
+    run_id, seen = first, set[str]()
     while run_id and run_id not in seen:
         seen.add(run_id)
         try:
@@ -90,11 +90,13 @@ def _newest(run_id: str, series: str, folder: Path) -> Path | None:
                 say(f"The training goes on from checkpoint {name} of run {run_id}")
                 return file
         run_id = run.data.tags.get("dlops.resumed_from", "")
+    if first:
+        say(f"Run {first} has no whole checkpoint of {series.rstrip('-')}: this training begins anew")
     return None
 
 
 def _unkept(name: str, error: Exception) -> StepFailed:
-    hint = "Without it an interruption would cost the training."
+    hint = "Without it an interruption would cost the training. Has the store room, and does it take files?"
     return StepFailed(f"The checkpoint {name} cannot be kept: {error}.", hint=hint)
 
 

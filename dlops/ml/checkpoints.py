@@ -42,12 +42,13 @@ def write(state: Mapping[str, Any], file: Path) -> None:
         _read(beside)
         beside.replace(file)
     except (OSError, SafetensorError, ValueError) as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise StepFailed(
             f"The checkpoint {file} cannot be written: {error}.",
             hint="Without it an interruption would cost the training. Is there room, and may the folder be written?",
         ) from error
+    finally:  # where it was renamed, it is no longer there; where a signal came, it is
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -173,7 +173,8 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         chosen = self.optimization
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in trainable(self.network):
-            rate = chosen.head_learning_rate if self.network.is_head(name) else chosen.learning_rate
+            fresh = self.network.is_head(name) or "lora_" in name  # so peft calls what it adds
+            rate = chosen.head_learning_rate if fresh else chosen.learning_rate
             decay = chosen.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
         return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]

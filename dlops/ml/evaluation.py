@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -87,8 +87,8 @@ class Evaluation(ABC):
     def metrics(self, split: str, *, per_class: bool = False) -> dict[str, float]:
         """Name the figures as MLflow keeps them: `SPLIT_accuracy`, `SPLIT_f1_LABEL` …"""
         found = {f"{split}_{name}": value for name, value in {"loss": self.loss, **self.figures}.items()}
-        for label, scores in self.classes.items() if per_class else ():
-            name = metric_name(label)
+        classes = self.classes if per_class else {}
+        for name, scores in zip(metric_names(classes), classes.values(), strict=True):
             found[f"{split}_precision_{name}"] = scores.precision
             found[f"{split}_recall_{name}"] = scores.recall
             found[f"{split}_f1_{name}"] = scores.f1
@@ -129,7 +129,7 @@ class Classification(Evaluation):
     def figures(self) -> dict[str, float]:
         confidence = self.probabilities.max(axis=1)
         return {
-            **{name: float(values[0]) for name, values in _of_confusion(self.confusion[None]).items()},
+            **{name: float(values[0]) for name, values in self.resampled(np.ones((1, self.rows))).items()},
             "calibration_error": calibration_error(confidence, self.predicted == self.actual),
         }
 
@@ -143,13 +143,14 @@ class Classification(Evaluation):
         return _scores(self.labels, hits, self.confusion.sum(axis=0), self.confusion.sum(axis=1))
 
     def resampled(self, draws: Array) -> dict[str, Array]:
-        count = len(self.labels)
-        cells = self.actual * count + self.predicted
-        order = np.argsort(cells, kind="stable")
-        starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
-        matrices = np.zeros((len(draws), count * count))
-        matrices[:, cells[order][starts]] = np.add.reduceat(draws[:, order], starts, axis=1)
-        return _of_confusion(matrices.reshape(-1, count, count))
+        """Macro F1 is the mean over labels that occur, in the truth or among the predictions; each counts alike."""
+        right, count = self.actual == self.predicted, len(self.labels)
+        hits = _summed(draws[:, right], self.actual[right], count)
+        seen = _summed(draws, self.actual, count) + _summed(draws, self.predicted, count)
+        return {
+            "accuracy": hits.sum(axis=1) / draws.sum(axis=1),
+            "macro_f1": _mean_where(_shares(2 * hits, seen), seen > 0),
+        }
 
 
 @dataclass(frozen=True)
@@ -233,16 +234,15 @@ class Regression(Evaluation):
     def resampled(self, draws: Array) -> dict[str, Array]:
         weights = draws / draws.sum(axis=1, keepdims=True)
         error = self.predicted - self.actual
-        squares, mean = weights @ error**2, weights @ self.actual
-        variance = weights @ self.actual**2 - mean**2
-        centred = weights @ self.predicted
-        together = weights @ (self.predicted * self.actual) - mean * centred
-        spread = np.sqrt(np.clip(variance * (weights @ self.predicted**2 - centred**2), 0, None))
+        squares = weights @ error**2
+        actual, predicted = (values - values.mean() for values in (self.actual, self.predicted))
+        variance, others = (_variance(weights, values) for values in (actual, predicted))
+        together = weights @ (predicted * actual) - (weights @ actual) * (weights @ predicted)
         return {
-            "r2": 1 - _shares(squares, variance),
+            "r2": np.where(variance > 0, 1 - _shares(squares, variance), squares == 0),
             "rmse": np.sqrt(squares),
             "mae": weights @ np.abs(error),
-            "pearson": _shares(together, spread),
+            "pearson": _shares(together, np.sqrt(variance * others)),
         }
 
 
@@ -283,9 +283,13 @@ def calibration_error(confidence: Array, right: Array) -> float:
     return float(np.abs(gaps).sum() / max(1, counts.sum()))
 
 
-def metric_name(label: str) -> str:
-    """Make a label fit for a metric's name: MLflow takes letters, digits, and `_-./ `."""
-    return "".join(letter if letter.isalnum() or letter in "_-. " else "_" for letter in label)[:80]
+def metric_names(labels: Iterable[str]) -> list[str]:
+    """Make labels fit for metrics' names: MLflow takes letters, digits, and `_-./ `; no two become one."""
+    found: dict[str, None] = {}
+    for place, label in enumerate(labels):
+        name = "".join(letter if letter.isalnum() or letter in "_-. " else "_" for letter in label)[:80]
+        found[name if name not in found else f"{name}_{place}"] = None
+    return list(found)
 
 
 def _draws(rows: int) -> Iterator[Array]:
@@ -302,17 +306,17 @@ def _ends(values: Sequence[Array]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _of_confusion(matrices: Array) -> dict[str, Array]:
-    """Give accuracy and macro F1 of each of [matrices, labels, labels].
+def _summed(draws: Array, places: Array, count: int) -> Array:
+    """Add up, for each of `count` places, the columns of `draws` that belong to it: [resamples, count].
 
-    Macro F1 is the mean over labels that occur, in the truth or among the predictions; each counts alike.
+    A product with a matrix of ones would take rows times labels of memory.
     """
-    hits = np.diagonal(matrices, axis1=1, axis2=2)
-    seen = matrices.sum(axis=1) + matrices.sum(axis=2)
-    return {
-        "accuracy": hits.sum(axis=1) / matrices.sum(axis=(1, 2)),
-        "macro_f1": _mean_where(_shares(2 * hits, seen), seen > 0),
-    }
+    order = np.argsort(places, kind="stable")
+    starts = np.flatnonzero(np.diff(places[order], prepend=-1))
+    found = np.zeros((len(draws), count))
+    if len(starts):
+        found[:, places[order][starts]] = np.add.reduceat(draws[:, order], starts, axis=1)
+    return found
 
 
 def _scores(labels: Sequence[str], hits: Array, given: Array, there: Array) -> dict[str, ClassScores]:
@@ -327,6 +331,14 @@ def _scores(labels: Sequence[str], hits: Array, given: Array, there: Array) -> d
 def _shares(parts: Array, wholes: Array) -> Array:
     """Divide; nothing of nothing is 0."""
     return np.divide(parts, wholes, out=np.zeros(np.shape(parts)), where=np.asarray(wholes) != 0)
+
+
+def _variance(weights: Array, centred: Array) -> Array:
+    """Give the variance of numbers of mean 0, weighted; of numbers that are all alike 0, and not what rounding left."""
+    squares = weights @ centred**2
+    variance = squares - (weights @ centred) ** 2
+    found: Array = np.where(variance > 1e-12 * (centred**2).mean(), variance, 0.0)
+    return found
 
 
 def _mean_where(values: Array, there: Array) -> Array:

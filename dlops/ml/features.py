@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 import time
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
 
+from dlops.errors import StepFailed
 from dlops.ml import batches, cache, record
 from dlops.ml.batches import Collate, FeatureRows, TokenRows
 from dlops.ml.hardware import Arithmetic
@@ -16,8 +18,10 @@ from dlops.ml.networks import Network
 from dlops.ml.progress import Progress, say
 
 _KIND = "features"
-_VERSION = "1"
+_VERSION = "2"
 """Of what features are; a change of the method raises it."""
+_OF_THE_HEAD = ("architectures", "id2label", "label2id", "problem_type")
+"""What of a model's configuration its layers do not read; `transformers_version` is left in."""
 
 
 Kind = TypeVar("Kind", TokenRows, FeatureRows)
@@ -37,12 +41,17 @@ def of(network: Network, weights: str, rows: Rows[TokenRows], arithmetic: Arithm
     """Run the frozen backbone over all rows that it has not read before; `weights` is the network's fingerprint.
 
     The test rows are read last, and their seconds told apart: the training needs no such thing.
+
+    Raises:
+        StepFailed: the network's head reads something else than features.
     """
     network.to(arithmetic.accelerator).eval()
     splits = {"train": rows.train, **({"val": rows.val} if rows.val else {}), "test": rows.test}
     method = (_VERSION, type(network).__name__, weights, str(arithmetic))
     keys = {name: cache.key(*method, split.tokens.key) for name, split in splits.items()}
     fresh = [name for name in splits if not cache.is_there(_KIND, keys[name])]
+    if fresh:
+        _check(network, rows, arithmetic)
     progress = Progress(sum(len(splits[name]) for name in fresh), "rows")
     found, seconds, done = {}, {}, 0
     for name, split in splits.items():
@@ -64,10 +73,27 @@ def of(network: Network, weights: str, rows: Rows[TokenRows], arithmetic: Arithm
 
 
 def fingerprint(network: Network) -> str:
-    """Hash the weights that features depend on: all but the head's."""
+    """Hash what features depend on: the weights but for the head's, and how the layers compute with them."""
+    kind, config = type(network.backbone), network.backbone.config.to_dict()
+    told = {name: value for name, value in config.items() if name not in _OF_THE_HEAD and not name.startswith("_")}
+    method = json.dumps(told, sort_keys=True, default=str), f"{kind.__module__}.{kind.__qualname__}"
     read = {name: weights for name, weights in network.state_dict().items() if not network.is_head(name)}
     parts = ((name, weights) for name, weights in sorted(read.items()) if not network.is_unread(name))
-    return cache.key(*(part for name, weights in parts for part in (name, weights.cpu())))
+    return cache.key(*method, *(part for name, weights in parts for part in (name, weights.cpu())))
+
+
+def _check(network: Network, rows: Rows[TokenRows], arithmetic: Arithmetic) -> None:
+    """Refuse a head that would learn another answer here than the whole model gives, such as one that pools itself."""
+    few = [rows.train[row] for row in range(min(4, len(rows.train)))]
+    for part in rows.collate(few):
+        given = {name: tensor.to(arithmetic.accelerator) for name, tensor in part.items()}
+        with torch.no_grad():
+            whole, apart = network(given), network.answer(network.features(given)).float()
+        if not torch.allclose(whole, apart, atol=1e-3, rtol=1e-2):
+            raise StepFailed(
+                "The model's own head reads more than each row's first token, and cannot be trained on frozen layers.",
+                hint="head=all_layers, the default with freeze, and head=mean can; or take another strategy.",
+            )
 
 
 def _compute(

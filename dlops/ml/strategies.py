@@ -78,6 +78,8 @@ class Lora(Strategy):
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=_linear(network.blocks())
         )
         self._adapted = LoraModel(network.backbone, {"default": config}, "default")
+        for name, parameter in network.named_parameters():  # peft froze what lies in the backbone, a pooler too
+            parameter.requires_grad |= network.is_head(name) and not network.is_unread(name)
 
     def finish(self, network: Network) -> None:
         del network

@@ -189,4 +189,5 @@ def _class_weights(names: Sequence[str], train: Sequence[str]) -> torch.Tensor:
 
 def _presence_weights(names: Sequence[str], train: Sequence[Sequence[str]]) -> torch.Tensor:
     counts = Counter(name for those in train for name in those)
-    return torch.tensor([(len(train) - counts[name]) / counts[name] if counts[name] else 1.0 for name in names])
+    varied = {name for name in names if 0 < counts[name] < len(train)}
+    return torch.tensor([(len(train) - counts[name]) / counts[name] if name in varied else 1.0 for name in names])

@@ -54,14 +54,19 @@ def encode(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
 ) -> Tokens:
     """Tokenize texts or pairs, cut to `max_length` tokens or to what the tokenizer says its model takes, if less."""
-    limit = min(max_length, tokenizer.model_max_length)
-    known = cache.key(_fingerprint(tokenizer), str(limit), _hashed(texts), _hashed(pairs))
-    found = cache.remembered("tokens", known, lambda: _tokenize(tokenizer, texts, pairs, limit))
+    most = limit(tokenizer, max_length)
+    known = cache.key(_fingerprint(tokenizer), str(most), _hashed(texts), _hashed(pairs))
+    found = cache.remembered("tokens", known, lambda: _tokenize(tokenizer, texts, pairs, most))
     return Tokens(found["ids"], found["ends"], found.get("types"))
 
 
+def limit(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """Give how many tokens of a row are read."""
+    return int(min(max_length, tokenizer.model_max_length))
+
+
 def _tokenize(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], pairs: Sequence[str] | None, limit: int
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], pairs: Sequence[str] | None, most: int
 ) -> Tensors:
     wanted = "token_type_ids" in tokenizer.model_input_names and pairs is not None
     parts: dict[str, list[torch.Tensor]] = {"ids": [], "types": [], "lengths": []}
@@ -71,7 +76,7 @@ def _tokenize(
             list(texts[rows]),
             None if pairs is None else list(pairs[rows]),
             truncation=True,
-            max_length=limit,
+            max_length=most,
             return_attention_mask=False,
             return_token_type_ids=wanted,
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
 from dlops.ml import checkpoints
@@ -45,7 +46,7 @@ class Trained:
     score: tuple[float, float]
     """Of that epoch on the val rows, the higher the better; minus infinity if there are none."""
     seconds: float
-    """Wall time of the training, without the test."""
+    """Wall time of the training, without the test, with that before an interruption."""
     test: Evaluation
     val: Evaluation | None = None
     """With the weights that were kept; `None` if there are no val rows."""
@@ -90,7 +91,7 @@ def train(
         else:
             _go_on(loaders.train, state)
             trainer.fit(module, loaders.train, loaders.val, ckpt_path=resumed)
-        seconds = time.monotonic() - started
+        seconds = story.seconds_before + time.monotonic() - started
         val = None
         if loaders.val:
             trainer.validate(module, loaders.val, verbose=False)
@@ -144,7 +145,7 @@ def _trainer(arithmetic: Arithmetic, devices: Devices, epochs: int, callbacks: l
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        plugins=[checkpoints.Safetensors()],
+        plugins=[checkpoints.Safetensors(), LightningEnvironment()],  # SLURM's would write checkpoints of its own
     )
 
 

@@ -32,11 +32,15 @@ def _made(name: str) -> pl.Callback:
         raise StepFailed(f"callbacks={name}: there is no module {error.name}.", hint=hint) from error
     found = getattr(imported, attribute, None)
     if found is None:
-        raise StepFailed(f"callbacks={name}: {module} has no {attribute}.")
+        classes = [known for known, value in vars(imported).items() if isinstance(value, type)]
+        raise StepFailed(f"callbacks={name}: {module} has no {attribute}.", hint=f"Its classes: {', '.join(classes)}.")
     try:
         callback = found()
     except TypeError as error:
-        raise StepFailed(f"callbacks={name}: it cannot be called without arguments: {error}.") from error
+        raise StepFailed(
+            f"callbacks={name}: it cannot be called without arguments: {error}.",
+            hint="Give its arguments defaults, or name a function that makes one.",
+        ) from error
     if not isinstance(callback, pl.Callback):
         raise StepFailed(
             f"callbacks={name}: what it makes is a {type(callback).__name__}.",

@@ -53,12 +53,13 @@ def changed(run: Run, uri: str) -> Source | None:
 
 
 def _values(runs: Runs, run: Run, given: Mapping[str, str]) -> dict[str, str]:
-    """Give the run's parameters, and those that are given anew.
+    """Give the run's parameters, each as what it stood for then, and those that are given anew.
 
     Raises:
         UsageError: some were masked and are not given; all at once.
     """
-    values = {**runs.parameters(run.run_id), **given}
+    launched = runs.parameters(run.run_id)
+    values = {**launched, **{name: value for name, value in run.resolved.items() if name in launched}, **given}
     masked = [name for name, value in values.items() if masking.MASK in value]
     if masked:
         told = " ".join(f"{name}=…" for name in masked)

@@ -30,6 +30,7 @@ _FIRST_PATIENCE, _PATIENCE = 3.0, 10.0
 """Seconds for which a store is asked again: one that never answered is likely not there at all."""
 _WHO_WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """Somebody looks at the screen: MLflow's own retries, and its two minutes for an answer, are a worker's."""
+_RESOLVED = "dlops.resolved."
 _PAGE = 1000
 """Runs that are asked for at once."""
 _WRONG_STORE = "Check --tracking-uri (or MLFLOW_TRACKING_URI)."
@@ -63,6 +64,8 @@ class Run:
     """The project's folder, or the remote of its repository."""
     resumed_from: str = ""
     """The run that this one went on from."""
+    resolved: dict[str, str] = field(default_factory=dict)
+    """What parameters stood for, by values that mean the same tomorrow: a table at a version, a model at a commit."""
 
     @property
     def silent(self) -> bool:
@@ -310,6 +313,7 @@ def _described(run: Any, experiment: str) -> Run:
         entry_point=tags.get("mlflow.project.entryPoint", ""),
         source=tags.get("mlflow.source.name", ""),
         resumed_from=tags.get("dlops.resumed_from", ""),
+        resolved={name.removeprefix(_RESOLVED): value for name, value in tags.items() if name.startswith(_RESOLVED)},
     )
 
 

@@ -128,6 +128,25 @@ def test_an_adapter_is_refused(copy):
     assert "merge_and_unload" in caught.value.hint
 
 
+def test_a_model_that_cannot_pad_is_refused(copy):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(copy)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(copy)
+    with pytest.raises(StepFailed, match="has no padding token"):
+        backbones.load(backbones.locate(str(copy)), TARGET)
+
+
+def test_a_tokenizer_without_a_limit_takes_the_models(copy):
+    file = copy / "tokenizer_config.json"
+    described = json.loads(file.read_text())
+    file.write_text(json.dumps({name: value for name, value in described.items() if name != "model_max_length"}))
+    network, tokenizer = backbones.load(backbones.locate(str(copy)), TARGET)
+    places = network.backbone.config.max_position_embeddings
+    assert places - 2 <= tokenizer.model_max_length <= places
+
+
 @pytest.mark.parametrize("head", ["standard", "mean", "all_layers"])
 @pytest.mark.parametrize(("kind", "train"), [("classes", []), ("multilabel", []), ("number", [1.0, 2.0])])
 def test_the_head_is_the_targets(tiny_model, head, kind, train):

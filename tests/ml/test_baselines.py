@@ -43,6 +43,21 @@ def test_several_classes():
     assert found["frequent"].predicted.tolist() == [[True, False, True, True]] * 4, "half of the rows have r, half s"
 
 
+@pytest.mark.parametrize("labels", [("r",), ("always", "never", "r")])
+def test_one_class_that_varies(labels):
+    always = [label for label in labels if label == "always"]
+    texts, given = ["red", "sky"] * 10, [["r", *always], always] * 10
+    found = baselines.bag_of_words(dataset(Split(texts, given), Split(texts[:2], given[:2]), labels, "multilabel"))
+    assert found.value == 1.0
+    assert found.probabilities[0, -1] > 0.8 > 0.2 > found.probabilities[1, -1]
+
+
+def test_texts_without_a_word_tell_nothing():
+    train = Split(["🙂", "!!", "🙂"], ["a", "b", "a"])
+    found = baselines.evaluations(dataset(train, Split(["🙂", "word"], ["a", "b"]), ("a", "b")))
+    assert found["bag_of_words"].value == found["majority"].value == 0.5
+
+
 def test_numbers():
     texts = [f"{'good ' * count}film" for count in range(10)] * 4
     numbers = [float(count) for count in range(10)] * 4

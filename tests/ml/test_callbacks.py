@@ -86,6 +86,26 @@ def test_the_first_step_alone_is_logged_with_the_time_since_the_run_began(run):
     assert metric.value > 0
 
 
+def test_time_before_an_interruption_counts(run, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: now[0]))
+    story = Story(epochs=2, batches=2)
+    story.on_train_start(trainer(0), Module())
+    now[0] += 7
+    story.on_train_epoch_end(trainer(0), Module())
+    now[0] += 2
+    kept = story.state_dict()
+    assert (kept["seconds"], kept["epoch_seconds"]) == (9, 2)
+    again = Story(epochs=2, batches=2)
+    again.load_state_dict(kept)
+    now[0] += 1000
+    again.on_train_start(trainer(1), Module())
+    now[0] += 3
+    assert again.state_dict()["seconds"] == 12
+    again.on_train_epoch_end(trainer(1), Module())
+    assert [epoch.seconds for epoch in again.epochs] == [7, 5]
+
+
 class Writer:
     """A trainer, its clock, and the place of its checkpoints: each takes `cost` seconds to write."""
 
@@ -162,7 +182,21 @@ def test_the_end_of_an_epoch_has_one_instead_of_its_last_batch(monkeypatch):
     writer.current_epoch = 1
     kept.on_train_epoch_end(writer, None)
     kept.on_train_end(writer, None)
-    assert len(writer.names) == 3, "the training is over: what follows is the test"
+    assert writer.names[3:] == [FINISHED], "that epoch's own is that of the whole training"
+
+
+def test_the_end_has_one_if_it_is_time(monkeypatch):
+    """What follows the training may fail or be killed: that must cost no more of it than anything else."""
+    for steps, names in ((4, []), (7, ["00000005"]), (6, ["00000005"])):
+        writer = Writer(monkeypatch)
+        kept = begun(writer, 5)
+        writer.train(kept, steps)
+        kept.on_train_end(writer, None)
+        assert writer.names == names
+    writer.train(kept, 3)
+    writer.now += 4
+    kept.on_train_end(writer, None)
+    assert writer.names == ["00000005", FINISHED]
 
 
 def test_the_end_has_one_where_another_training_follows(monkeypatch):

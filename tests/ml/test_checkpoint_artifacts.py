@@ -92,6 +92,7 @@ def test_damaged_ones_are_passed_over_and_told(run, capsys):
     assert "seed-0-00000002.safetensors of run" in capsys.readouterr().out
     (folder(run) / "seed-0-00000001.safetensors").write_bytes(b"")
     assert found(run.info.run_id) is None
+    assert f"Run {run.info.run_id} has no whole checkpoint of seed-0: this training begins" in capsys.readouterr().out
 
 
 def test_without_one_that_of_the_run_before_is_taken(run):
@@ -105,10 +106,12 @@ def test_without_one_that_of_the_run_before_is_taken(run):
     assert found(before, series="seed-1-") is None
 
 
-def test_runs_that_name_each_other_end(run):
+def test_runs_that_name_each_other_end(run, capsys):
     record.tag("resumed_from", run.info.run_id)
     assert found(run.info.run_id) is None
+    capsys.readouterr()
     assert found("") is None
+    assert capsys.readouterr().out == "", "nothing was to be resumed"
 
 
 def test_an_unknown_run_is_told_with_its_name(run):

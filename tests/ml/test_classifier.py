@@ -126,6 +126,11 @@ def test_head_and_backbone_have_rates_of_their_own(module):
     assert sum(len(group["params"]) for group in groups) == len(list(module.parameters()))
 
 
+def test_what_lora_adds_is_new_as_the_head_is(module):
+    strategies.Lora(2, 4, 0.0).prepare(module.network)
+    assert {group["lr"] for group in module._groups()} == {1e-3}
+
+
 def test_what_is_frozen_gets_no_optimizer(module):
     strategies.Freeze().prepare(module.network)
     assert {group["lr"] for group in module._groups()} == {1e-3}

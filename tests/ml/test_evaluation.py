@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn import metrics as known
 
-from dlops.ml.evaluation import Classification, MaskedLanguage, MultiLabel, Regression, calibration_error, metric_name
+from dlops.ml.evaluation import Classification, MaskedLanguage, MultiLabel, Regression, calibration_error, metric_names
 
 ACTUAL = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 0])
 PREDICTED = np.array([0, 1, 0, 1, 1, 2, 0, 2, 2, 2])
@@ -77,6 +79,51 @@ def test_a_mean_that_is_always_given_correlates_with_nothing():
     assert (found["r2"], found["pearson"]) == pytest.approx((0, 0))
 
 
+@pytest.mark.parametrize("value", [5.3, 3.0, 0.1, 0.0, 1.7e9])
+def test_numbers_that_are_all_alike_explain_nothing(value):
+    actual = np.full(40, value)
+    assert Regression(actual, actual + 2, loss=1.0).figures["r2"] == 0
+    assert Regression(actual, actual, loss=0.0).figures["r2"] == 1
+    assert Regression(actual[:1], actual[:1] + 2, loss=1.0).intervals()["r2"] == (0, 0)
+
+
+def test_a_resample_of_equal_numbers_leaves_the_interval_finite():
+    found = Regression(np.array([5.0, 5.0, 4.0]), np.array([4.8, 5.1, 4.5]), loss=1.0)
+    low, high = found.intervals()["r2"]
+    assert -100 < low < found.value <= high <= 1
+
+
+def test_a_small_spread_of_large_numbers_is_seen():
+    actual = 1.7e9 + np.arange(50.0)
+    predicted = actual + np.tile([1.0, -1.0], 25)
+    found = Regression(actual, predicted, loss=1.0).figures
+    assert found["r2"] == pytest.approx(known.r2_score(actual, predicted), abs=1e-6)
+    assert found["pearson"] == pytest.approx(np.corrcoef(actual, predicted)[0, 1], abs=1e-6)
+
+
+def test_a_thousand_classes_take_little_memory():
+    generator = np.random.default_rng(0)
+    actual = generator.integers(0, 1000, 3000)
+    predicted = np.where(generator.random(3000) < 0.7, actual, generator.integers(0, 1000, 3000))
+    found = Classification(tuple(map(str, range(1000))), actual, np.eye(1000, dtype=np.float32)[predicted], 0.5)
+    tracemalloc.start()
+    try:
+        intervals = found.intervals()
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 500e6, "1,000 resamples of a confusion matrix would be 8 GB"
+    for name in ("accuracy", "macro_f1"):
+        low, high = intervals[name]
+        assert low < found.figures[name] + 0.02
+        assert found.figures[name] - 0.02 < high
+    assert found.figures["macro_f1"] == pytest.approx(known.f1_score(actual, predicted, average="macro"))
+
+
+def test_nothing_right_is_no_error():
+    assert classified([0, 0], [1, 1]).intervals()["accuracy"] == (0, 0)
+
+
 def test_resampled_figures_are_those_of_the_rows_drawn(evaluation, several, numbers):
     rows = np.array([0, 0, 3, 5, 6, 6, 6, 7, 8, 9])
     draws = np.bincount(rows, minlength=10)[None]
@@ -121,7 +168,19 @@ def test_names_of_metrics(evaluation):
     names = set(evaluation.metrics("test", per_class=True))
     assert {"test_loss", "test_accuracy", "test_macro_f1", "test_precision_bad", "test_recall_so-so"} <= names
     assert set(evaluation.metrics("val")) == {"val_loss", "val_accuracy", "val_macro_f1", "val_calibration_error"}
-    assert metric_name("très bien? 5*") == "très bien_ 5_"
+
+
+def test_no_two_labels_share_a_metric():
+    assert metric_names(["très bien? 5*", "b"]) == ["très bien_ 5_", "b"]
+    assert metric_names(["C++", "C//", "C__", "x" * 90, "x" * 90 + "y"]) == [
+        "C__",
+        "C___1",
+        "C___2",
+        "x" * 80,
+        "x" * 80 + "_4",
+    ]
+    found = classified([0, 1], [0, 0], ("C++", "C//")).metrics("test", per_class=True)
+    assert (found["test_recall_C__"], found["test_recall_C___1"]) == (1.0, 0.0)
 
 
 def test_the_perplexity_weighs_tokens_not_rows():

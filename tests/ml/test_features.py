@@ -4,6 +4,7 @@ import mlflow
 import pytest
 import torch
 
+from dlops.errors import StepFailed
 from dlops.ml import backbones, batches, features, targets
 from dlops.ml.batches import Collator
 from dlops.ml.features import Rows
@@ -66,6 +67,17 @@ def test_the_head_has_no_part_in_it_and_the_backbone_has(run, network, splits, m
         network.backbone.embeddings.word_embeddings.weight[7, 0] += 1e-3
     with pytest.raises(TypeError):
         read(network, splits)
+
+
+def test_a_head_that_reads_more_is_refused(run, tiny_model, splits):
+    """As XLNet's, and those of decoders, which read the last token."""
+    target = targets.of("classes", ("a", "b"), ["a", "b"])
+    network = backbones.load(backbones.locate(str(tiny_model)), target)[0]
+    pooler = network.backbone.pooler
+    pooler.forward = lambda states: pooler.activation(pooler.dense(states.mean(dim=1)))
+    with pytest.raises(StepFailed, match="more than each row's first token") as caught:
+        read(network, splits)
+    assert "all_layers" in caught.value.hint
 
 
 def test_without_val_rows(run, network, splits):

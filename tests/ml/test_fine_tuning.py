@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BertConfig
 
-from dlops.ml import batches, features, fine_tuning, strategies, targets
+from dlops.ml import backbones, batches, features, fine_tuning, strategies, targets
 from dlops.ml.batches import TokenRows
 from dlops.ml.datasets import Dataset, Split
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.settings import Finetune
 from dlops.ml.tokens import Tokens
 from tests.ml.conftest import simple_rows
+from tests.ml.test_batches import rows as token_rows
 
 CPU = Arithmetic("cpu", bf16=False)
 TOKENS = Tokens(torch.tensor([1, 2, 3], dtype=torch.int32), torch.tensor([3]))
@@ -22,20 +24,27 @@ TRAIN = TokenRows(TOKENS, torch.tensor([1]))
 class Known(torch.nn.Linear):
     """Weights that are all pretrained."""
 
+    def __init__(self, activation="gelu"):
+        super().__init__(2, 2)
+        with torch.no_grad():
+            self.weight.fill_(1.0)
+            self.bias.fill_(1.0)
+        self.backbone = SimpleNamespace(config=BertConfig(hidden_act=activation))
+
     def is_head(self, name):
         return not name
 
     is_unread = is_head
 
 
-NETWORK = Known(2, 2)
+NETWORK = Known()
 
 
 DEFAULTS = Finetune()
 
 
-def identity(settings=DEFAULTS, network=NETWORK, train=TRAIN):
-    return fine_tuning.identity(settings, features.fingerprint(network), train)
+def identity(settings=DEFAULTS, network=NETWORK, names=("a", "b"), train=TRAIN, val=None):
+    return fine_tuning.identity(settings, features.fingerprint(network), names, train, val)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +69,6 @@ def test_a_head_is_chosen_unless_it_is_told(given, head):
             {"strategy": "unfreeze_milestones", "unfreeze": (3, 5), "unfreeze_layers": 4},
             strategies.UnfreezeMilestones(3, 5, 4),
         ),
-        ({"strategy": "unfreeze_milestones", "unfreeze": (3,)}, strategies.UnfreezeMilestones(3, 3, 2)),
     ],
 )
 def test_a_strategy_gets_its_settings(given, expected):
@@ -113,13 +121,23 @@ def test_what_shapes_nothing_may_differ(name):
     assert identity(other) == identity()
 
 
-def test_other_rows_labels_or_weights_are_another_training():
+def differing(**given):
+    found = identity(**given)
+    return [key for key, told in identity().items() if told != found[key]]
+
+
+def test_other_rows_labels_or_models_are_another_training():
     other = dataclasses.replace(TOKENS, ids=torch.tensor([1, 2, 4], dtype=torch.int32))
-    for train in (TokenRows(other, TRAIN.labels), TokenRows(TOKENS, torch.tensor([0]))):
-        found = identity(train=train)
-        assert [key for key, told in identity().items() if told != found[key]] == ["the train rows"]
-    found = identity(network=Known(2, 2))
-    assert [key for key, told in identity().items() if told != found[key]] == ["the pretrained weights"]
+    for rows in (TokenRows(other, TRAIN.labels), TokenRows(TOKENS, torch.tensor([0]))):
+        assert differing(train=rows) == ["the train rows"]
+        assert differing(val=rows) == ["the val rows"]
+    assert differing(names=("a", "b", "c")) == ["the labels"]
+    assert differing(network=Known()) == []
+    moved = Known()
+    with torch.no_grad():
+        moved.weight[0, 0] = 2.0
+    for network in (moved, Known(activation="relu")):
+        assert differing(network=network) == ["the pretrained model"]
 
 
 def dataset(val=3):
@@ -144,6 +162,43 @@ def test_rows_are_tokens_of_each_split(tiny_model):
     assert found.collate.micro_tokens == 77
 
 
+@pytest.mark.parametrize(
+    ("lengths", "asked", "told"),
+    [
+        ([5, 7, 8, 8], 8, ["50 % of the train rows fill all 8 tokens that are read; what is beyond them is cut off."]),
+        ([5] * 999 + [8], 8, ["Less than 1 % of the train rows fill all 8 tokens"]),
+        ([5, 7], 8, []),
+        ([5, 7], 100, ["Note: max_length=100, but this model takes 64 tokens."]),
+    ],
+)
+def test_cut_texts_are_told(tiny_model, capsys, lengths, asked, told):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    fine_tuning.tell_cut(token_rows(lengths), tokenizer, Finetune(max_length=asked))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(told)
+    assert all(line.startswith(expected) for line, expected in zip(lines, told, strict=True))
+
+
+def test_features_make_the_batches_that_tokens_make(run, tiny_model):
+    """Where batches are counted in tokens, those of the texts are meant."""
+    target = targets.of("classes", ("negative", "positive"), ["negative", "positive"])
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    settings = Finetune(strategy="freeze", epochs=1, batch_tokens=12, stall_seconds=0)
+    rows = fine_tuning.rows(dataset(), tokenizer, target, settings, CPU)
+    network, _ = backbones.load(backbones.locate(str(tiny_model)), target, head="mean")
+    steps = []
+
+    def counted(optimizer, *others, **named):
+        steps.append(optimizer)
+        return step(optimizer, *others, **named)
+
+    step = torch.optim.AdamW.step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", counted)
+        fine_tuning.fit(network, rows, target, settings, 0, CPU)
+    assert len(steps) == len(fine_tuning.sampler(rows.train, settings, 0)) > 1
+
+
 def test_a_stall_is_watched_for_unless_it_is_told_not_to():
     assert fine_tuning._watch(Finetune(stall_seconds=0)) == []
     assert len(fine_tuning._watch(Finetune())) == 1
@@ -151,5 +206,5 @@ def test_a_stall_is_watched_for_unless_it_is_told_not_to():
 
 def test_a_head_on_features_is_trained_on_one_device():
     given = {"devices": 3, "nodes": 2}
-    assert fine_tuning._devices(Finetune(strategy="freeze", **given), CPU).total == 1
-    assert fine_tuning._devices(Finetune(strategy="lora", **given), CPU).total == 6
+    assert fine_tuning.devices(Finetune(strategy="freeze", **given), CPU).total == 1
+    assert fine_tuning.devices(Finetune(strategy="lora", **given), CPU).total == 6

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from dlops.errors import UsageError
 from dlops.ml import pretraining, training
 from dlops.ml.datasets import Dataset, Split
 from dlops.ml.hardware import Arithmetic
@@ -13,27 +12,6 @@ from tests.ml.test_masked_tokens import texts
 
 CPU = Arithmetic("cpu", bf16=False)
 GIVEN = {"objective": "mlm", "batch_size": 16, "learning_rate": 3e-3, "head_learning_rate": 3e-3}
-
-
-def test_all_that_means_nothing_without_labels_is_told_at_once():
-    wrong = {"strategy": "freeze", "head": "mean", "class_weights": "balanced", "seeds": 2}
-    with pytest.raises(UsageError) as caught:
-        pretraining.check(Finetune(**wrong))
-    assert [problem.partition(" ")[0] for problem in caught.value.problems] == [
-        *("strategy=freeze", "head=mean", "class_weights=balanced", "seeds=2")
-    ]
-    assert "lora" in caught.value.hint
-
-
-@pytest.mark.parametrize("strategy", ["freeze_unfreeze", "unfreeze_milestones"])
-def test_stages_are_for_heads(strategy):
-    with pytest.raises(UsageError):
-        pretraining.check(Finetune(strategy=strategy))
-
-
-@pytest.mark.parametrize("strategy", ["no_freeze", "lora"])
-def test_the_rest_goes(strategy):
-    pretraining.check(Finetune(strategy=strategy, epochs=9, mask_share=0.3))
 
 
 def fitted(folder, train, val, test, **given):

@@ -43,7 +43,10 @@ def attempt(settings: Try) -> None:
         case "exit": raise SystemExit(9)
         case "wait":
             print("waiting", flush=True)
-            time.sleep(60)
+            try:
+                time.sleep(60)
+            except Exception as error:
+                raise StepFailed("A library took the signal for a failure of its own.") from error
 
 if __name__ == "__main__":
     step.main(Try, attempt)

@@ -61,6 +61,7 @@ def test_lora_changes_little_and_is_merged(network):
     before = network.eval()(part).detach()
     strategy = strategies.Lora(rank=2, alpha=4, dropout=0.0)
     strategy.prepare(network)
+    assert trained(network) == (True, True, False), "the head too, wherever it lies"
     added = {name for name, _ in trainable(network) if not network.is_head(name)}
     assert added
     assert all("lora_" in name for name in added)

@@ -58,6 +58,8 @@ def test_rare_classes_can_count_as_much_as_frequent_ones():
     several = targets.of("multilabel", ("a", "b"), [["a"], ["a"], ["a", "b"], []], balanced=True)
     assert isinstance(several, SeveralClasses)
     assert several.weights.tolist() == pytest.approx([1 / 3, 3.0])
+    known = targets.of("multilabel", ("all", "none", "half"), [["all", "half"], ["all"]], balanced=True)
+    assert known.weights.tolist() == [1.0, 1.0, 1.0], "what each row has is learned too"
     logits = torch.zeros(1, 3)
     rare, usual = (target.loss(logits, target.encode([name])).item() for name in ("b", "a"))
     assert rare == pytest.approx(3 * usual)

@@ -9,7 +9,7 @@ import torch
 from dlops.errors import StepFailed
 from dlops.ml import backbones, batches, strategies, targets, tokens, training
 from dlops.ml.batches import RandomBatches, TokenRows
-from dlops.ml.callbacks import Checkpoints
+from dlops.ml.callbacks import FINISHED, Checkpoints
 from dlops.ml.classifier import Classifier, Optimization
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.strategies import Strategy
@@ -161,7 +161,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(run, tiny_model, tmp_pa
         @contextlib.contextmanager
         def writing(name):
             yield folder / f"{name}.safetensors"
-            if until is not None and int(name) >= until:
+            if until is not None and (name == FINISHED or int(name) >= until):
                 raise Interrupted
 
         more = {"epochs": 3, "arithmetic": CPU, "kept": Checkpoints(writing, 0, {"a": "b"}), "resumed": resumed}
@@ -179,3 +179,29 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(run, tiny_model, tmp_pa
     assert found.best_epoch == expected.best_epoch
     assert [epoch.metrics for epoch in found.epochs] == [epoch.metrics for epoch in expected.epochs]
     assert found.test.figures == expected.test.figures
+
+
+def test_a_training_that_ended_early_does_not_go_on(run, tiny_model, tmp_path):
+    """The checkpoint of the epoch after which it ended is there, and what followed was interrupted."""
+
+    def go(folder, *, epochs, resumed=None):
+        training.seed(0)
+        network, tokenizer = backbones.load(backbones.locate(str(tiny_model)), TARGET)
+        module = Classifier(network, TARGET, optimization(1e-9))
+
+        @contextlib.contextmanager
+        def writing(name):
+            yield folder / f"{name}.safetensors"
+
+        more = {"epochs": epochs, "arithmetic": CPU, "kept": Checkpoints(writing, 0, {}), "resumed": resumed}
+        return module, training.train(module, Strategy(), loaders(tokenizer), patience=2, **more)
+
+    whole, expected = go(tmp_path / "whole", epochs=9)
+    ended = len(expected.epochs)
+    assert ended < 9
+    module, found = go(tmp_path / "again", epochs=9, resumed=tmp_path / f"whole/{ended * 10:08d}.safetensors")
+    assert [epoch.metrics for epoch in found.epochs] == [epoch.metrics for epoch in expected.epochs]
+    assert found.best_epoch == expected.best_epoch
+    assert all(torch.equal(tensor, module.state_dict()[name]) for name, tensor in whole.state_dict().items())
+    _, finished = go(tmp_path / "last", epochs=9, resumed=tmp_path / f"whole/{FINISHED}.safetensors")
+    assert finished.seconds >= expected.seconds * 0.5, "it counts what was trained before"

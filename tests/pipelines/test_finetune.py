@@ -161,15 +161,15 @@ def test_a_model_of_the_hub_is_recorded_by_its_commit(steps, easy, tiny_model, t
         where = {"HF_ENDPOINT": hub.uri, "HF_HOME": str(tmp_path / "hf")}
         run, done = steps.run("finetune", *settings("ann/tiny", "epochs=1"), **where)
         _, failed = steps.run("finetune", *settings("ann/none", "epochs=1"), **where, exit_code=4)
-    assert run.data.tags["dlops.model_revision"] == commit
-    assert f"The model ann/tiny is {commit}" in done.stdout
+    assert run.data.tags["dlops.resolved.model"].endswith(f"@{commit}")
+    assert f"The model ann/tiny is ann/tiny@{commit}" in done.stdout
     assert json.loads((steps.artifacts(run) / "summary.json").read_text())["model_revision"] == commit
     about = described(steps, run)
     assert (about["backbone"], about["backbone_revision"]) == ("ann/tiny", commit)
     assert failed.stderr.splitlines()[-2].startswith("error: The model ann/none cannot be read from the hub: there is")
     assert "Traceback" not in failed.stderr
     again, kept = steps.run("finetune", *settings("ann/tiny", "epochs=1"), **where)
-    assert again.data.tags["dlops.model_revision"] == commit
+    assert again.data.tags["dlops.resolved.model"].endswith(f"@{commit}")
     assert "Could not reach the Hub" in kept.stderr, "what the hub said last time is taken, and said to be"
 
 
@@ -179,7 +179,7 @@ def test_what_was_trained_is_the_foundation_of_the_next(steps, easy, tiny_model)
     second, _ = steps.run("finetune", *settings(f"runs:/{first.info.run_id}/model", "epochs=1"))
     inputs = steps.client.get_run(second.info.run_id).inputs.model_inputs  # a search gives no models
     assert [found.model_id for found in inputs] == [uri.removeprefix("models:/")]
-    assert second.data.tags["dlops.model_revision"] == described(steps, second)["backbone_revision"] == uri
+    assert second.data.tags["dlops.resolved.model"] == described(steps, second)["backbone_revision"] == uri
     _, done = steps.run("finetune", *settings(f"runs:/{'0' * 32}/model"), exit_code=4)
     assert f"error: There is no model runs:/{'0' * 32}/model" in done.stderr
 
@@ -230,7 +230,7 @@ def test_a_language_is_learned_without_labels_and_its_model_is_the_next_foundati
     labelled = tables.write(str(steps.folder / "labelled"), {**rows, "label": list(kept.values())}, {}, digest="l")
     chosen = [f"dataset={labelled.reference}", f"model=runs:/{run.info.run_id}/model", "strategy=freeze"]
     tuned, done = steps.run("finetune", *chosen)
-    assert tuned.data.tags["dlops.model_revision"] == foundation
+    assert tuned.data.tags["dlops.resolved.model"] == foundation
     inputs = steps.client.get_run(tuned.info.run_id).inputs.model_inputs
     assert [found.model_id for found in inputs] == [foundation.removeprefix("models:/")]
     _, done = steps.run("finetune", f"dataset={unlabelled.reference}", f"model={tiny_model}", exit_code=4)

@@ -58,6 +58,15 @@ def test_the_runs_own_project_and_experiment_are_taken_unless_others_are_named(f
     assert (found.uri, found.experiment, found.given["epochs"]) == (str(folder), "other", "8")
 
 
+def test_names_are_taken_for_what_they_stood_for_then(folder):
+    then = run(resolved={"dataset": "/tables/t@3", "model": "tiny@abc"})
+    known = Kept(dataset="t", model="tiny")
+    assert resume.again(known, then, Request(step="")).given == {**then.resolved, "resume_from": "r"}
+    anew = resume.again(known, then, Request(step="", given={"dataset": "t@4"})).given
+    assert (anew["dataset"], anew["model"]) == ("t@4", "tiny@abc")
+    assert "model" not in resume.again(Kept(dataset="t"), then, Request(step="")).given, "what it was not launched with"
+
+
 def test_a_repository_is_looked_for_in_the_folder_one_is_in(folder):
     assert resume.again(Kept(), run(source="https://host/films.git"), Request(step="")).uri == "."
 
