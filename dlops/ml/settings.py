@@ -133,7 +133,8 @@ class Finetune:
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """Seed of the head's first weights, of dropout and of the order of the rows."""
     seeds: Annotated[int, Range(1, 100)] = 1
-    """Trainings with as many seeds, counted up from seed: their spread is reported, the best on the val rows kept."""
+    """Trainings with as many seeds, counted up from seed: their spread is reported, the best on the val rows kept,
+    without such rows the first."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """What computes; auto takes the fastest there is."""
     devices: Annotated[int, Range(0, 1024)] = 0
