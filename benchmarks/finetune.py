@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "FINETUNE.md"
 REVIEWS = os.environ.get("REVIEWS", "")
 ROWS = int(os.environ.get("ROWS", "0"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
-_EPOCHS, _FROZEN_EPOCHS = 2, 3
+_FROZEN_EPOCHS = 3
 _RESAMPLES = 1000
 _BF16 = hardware.arithmetic("auto").bf16
 
@@ -80,8 +80,8 @@ def _round(work: Workplace, seed: int) -> Round:
         freeze=work.dlops("freeze", epochs=_FROZEN_EPOCHS, seed=seed, home=frozen),
         plain_freeze=work.plain("freeze", epochs=_FROZEN_EPOCHS, seed=seed),
         freeze_again=work.dlops("freeze", epochs=_FROZEN_EPOCHS, seed=seed, home=frozen),
-        no_freeze=work.dlops("no_freeze", epochs=_EPOCHS, seed=seed, home=whole),
-        plain_no_freeze=work.plain("no_freeze", epochs=_EPOCHS, seed=seed),
+        no_freeze=work.dlops("no_freeze", epochs=1, seed=seed, home=whole),
+        plain_no_freeze=work.plain("no_freeze", epochs=1, seed=seed),
     )
 
 
@@ -140,14 +140,14 @@ all-MiniLM-L6-v2 on {Path(REVIEWS).name or "the synthetic sample"}: {sizes} rows
 The other is `plain_lightning.py`: float32, padded to 256 tokens, the same batch size and learning rates. The two run in
 turn, each round with another seed; medians of {ROUNDS}, and the ratio is the median of the rounds' ratios.
 
-An epoch's time is that of its steps and its validation, the mean of {_EPOCHS}. The time of `freeze` is that of all
+An epoch's time is that of its steps and its validation, of trainings of one. The time of `freeze` is that of all
 epochs, of Lightning's start, and of computing, or reading, what the frozen layers give for the train and val rows; the
 plain script computes that in each epoch. Before the first step come the start of the command, imports, data,
 tokens, model, and in the plain script Lightning's two batches of validation.
 
 {page.table(results)}
 
-Accuracy of `no_freeze` after {_EPOCHS} epochs, by seed: dlops {ours}; the plain script {theirs}.
+Accuracy of `no_freeze` with one epoch, by seed: dlops {ours}; the plain script {theirs}.
 Difference {found.difference:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f} (paired bootstrap over the test
 rows, each with all its seeds). Goal: it does not lie wholly below zero. Met: {"yes" if found.met else "no"}.
 """

@@ -69,11 +69,14 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
         self.seconds_before, self._epoch_before = state_dict["seconds"], state_dict["epoch_seconds"]
 
     def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
-        """Log what went before an interruption, so that the curves of this run are whole."""
         del trainer, module
+        self.retell()
+        self._began = self._epoch_began = time.monotonic()
+
+    def retell(self) -> None:
+        """Log what went before an interruption, so that the curves of this run are whole."""
         for epoch in self.epochs:
             self._log(epoch)
-        self._began = self._epoch_began = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Classifier, outputs: object, batch: Batch, batch_idx: int

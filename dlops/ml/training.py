@@ -88,6 +88,7 @@ def train(
             module.load_state_dict(state["state_dict"])
             for callback in (story, best):
                 callback.load_state_dict(state["callbacks"][callback.state_key])
+            story.retell()
         else:
             _go_on(loaders.train, state)
             trainer.fit(module, loaders.train, loaders.val, ckpt_path=resumed)

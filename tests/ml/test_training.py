@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 
+import mlflow
 import pytest
 import torch
 
@@ -205,3 +206,5 @@ def test_a_training_that_ended_early_does_not_go_on(run, tiny_model, tmp_path):
     assert all(torch.equal(tensor, module.state_dict()[name]) for name, tensor in whole.state_dict().items())
     _, finished = go(tmp_path / "last", epochs=9, resumed=tmp_path / f"whole/{FINISHED}.safetensors")
     assert finished.seconds >= expected.seconds * 0.5, "it counts what was trained before"
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+    assert len(history) == 3 * ended, "each of the three has its whole curve"
