@@ -88,8 +88,16 @@ def test_a_worker_that_died_before_its_run(run):
     assert "Killed" in str(outcome.error)
 
 
+@pytest.fixture
+def interruptible():
+    """A shell that starts the tests in the background has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_asks_the_job_to_end_and_follows_on(run, number):
+def test_a_signal_asks_the_job_to_end_and_follows_on(run, interruptible, number):
     before = signal.getsignal(signal.SIGTERM)
     killed = {**ENDED, "status": "KILLED", "exit_code": 143, "error": "ended by a signal"}
     target = Scripted(STARTED, lambda: os.kill(os.getpid(), number), killed)
