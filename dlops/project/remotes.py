@@ -1,0 +1,254 @@
+"""Projects in Git remotes: one cached clone of each remote, one work tree for each commit that is in use."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from dlops.config import folders
+from dlops.errors import DlopsError, UnreachableError, UsageError
+from dlops.worker import locks, masking
+from dlops.worker.work_trees import Hold, remove_unused
+
+TOKEN, USER = "DLOPS_GIT_TOKEN", "DLOPS_GIT_USERNAME"
+"""Environment variables that hold a token, or password, for `https://`, and the user it belongs to."""
+
+_SCHEMES = ("https://", "http://", "ssh://", "git+ssh://", "git://", "file://")
+_SCP = re.compile(r"[\w.\-]+@[\w.\-]+:(?!//)[^\s]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHORT = re.compile(r"[0-9a-f]{4,39}")
+_READY = ".ready"
+_HELPER = '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$DLOPS_REMOTE_USER" "$DLOPS_REMOTE_PASSWORD"; }; f'
+_REFUSED = re.compile(
+    r"(?i)authentication failed|could not read (username|password)|permission denied|access denied|"
+    r"returned error: 40[13]|host key verification failed"
+)
+_OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A repository somewhere else, and the folder in it that is the project."""
+
+    url: str
+    """Without credentials."""
+    subfolder: str = ""
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def shown(self) -> str:
+        """As it may be logged."""
+        return masking.url(self.url) + (f"#{self.subfolder}" if self.subfolder else "")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A commit's files; they stay as long as someone holds them."""
+
+    folder: Path
+    """The project's."""
+    commit: str
+    hold: Hold
+
+
+def is_remote(uri: str) -> bool:
+    """Tell a Git remote from a folder."""
+    return uri.startswith(_SCHEMES) or bool(_SCP.match(uri))
+
+
+def parse(uri: str) -> Remote:
+    """Read `URL#SUBFOLDER`; credentials in the URL are set apart, else those of the environment are taken.
+
+    Raises:
+        UsageError: the subfolder leads out of the repository.
+    """
+    address, _, subfolder = uri.partition("#")
+    subfolder = subfolder.strip("/")
+    if ".." in Path(subfolder).parts:
+        raise UsageError(f"The subfolder {subfolder} leads out of the repository.", hint="Write URL#FOLDER.")
+    user, password = os.environ.get(USER, "git"), os.environ.get(TOKEN, "")
+    if address.startswith(("https://", "http://")):
+        parts = urlsplit(address)
+        if parts.username or parts.password:
+            user, password = unquote(parts.username or ""), unquote(parts.password or "")
+            if not password:  # https://TOKEN@host
+                user, password = "git", user
+            host = parts.netloc.rpartition("@")[2]
+            address = urlunsplit(parts._replace(netloc=host))
+    return Remote(address, subfolder, user, password)
+
+
+def checkout(remote: Remote, version: str = "") -> Checkout:
+    """Bring a branch, a tag or a commit (a beginning of its id will do), HEAD where none is named.
+
+    What the cache has is not asked for again; a whole commit id needs no network then.
+
+    Raises:
+        UsageError: there is no such revision, or it has no such folder.
+        UnreachableError: the remote does not answer or refuses.
+    """
+    place = folders.cache() / "git" / _name(remote.url)
+    with locks.held(place / "lock"):
+        repository = _Repository(remote, place / "repository.git")
+        repository.prepare()
+        commit = repository.commit(version)
+        remove_unused(place / "trees")
+        hold = Hold(place / "trees" / commit)
+        try:
+            if not hold.ready:
+                repository.lay_out(commit, hold.folder)
+                hold.say_ready()
+            folder = hold.folder / remote.subfolder
+            if not folder.is_dir():
+                raise UsageError(
+                    f"{remote.shown} has no folder {remote.subfolder} at {commit[:12]}.", hint="Write URL#FOLDER."
+                )
+        except BaseException:
+            hold.release()
+            raise
+    return Checkout(folder, commit, hold)
+
+
+class _Repository:
+    """The cached clone of a remote; whoever uses it holds its lock."""
+
+    def __init__(self, remote: Remote, folder: Path) -> None:
+        self._remote, self._folder = remote, folder
+
+    def prepare(self) -> None:
+        """Make the clone where there is none, or where making it was broken off."""
+        if not (self._folder / _READY).is_file():
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._git("init", "--quiet", "--bare", str(self._folder), folder=self._folder.parent)
+            # by it submodules with relative URLs, and LFS, know where they belong; it has no credentials
+            self._git("config", "remote.origin.url", self._remote.url)
+            (self._folder / _READY).touch()
+
+    def commit(self, version: str) -> str:
+        """Give the commit that `version` stands for now, fetched."""
+        if _COMMIT.fullmatch(version):
+            if not self._has(version):
+                self._fetch()
+            if not self._has(version):
+                self._fetch(version)
+            return version
+        known = self._refs()
+        wanted = (
+            ("HEAD",) if not version else (f"refs/heads/{version}", f"refs/tags/{version}^{{}}", f"refs/tags/{version}")
+        )
+        for name in wanted:
+            if found := known.get(name):
+                if not self._has(found):
+                    self._fetch()
+                return found
+        if version and _SHORT.fullmatch(version):
+            if found := self._short(version) or (self._fetch(), self._short(version))[1]:
+                return found
+        names = sorted(name.partition("/")[2].partition("/")[2] for name in known if "^" not in name and name != "HEAD")
+        raise UsageError(
+            f"{self._remote.shown} has no revision {version or 'HEAD'}.",
+            hint=f"It has {', '.join(names[:20])}{' …' if len(names) > 20 else ''}." if names else "It is empty.",
+        )
+
+    def lay_out(self, commit: str, tree: Path) -> None:
+        """Make the work tree of a commit, with its submodules and large files."""
+        shutil.rmtree(tree, ignore_errors=True)
+        self._git("worktree", "prune")
+        self._git("worktree", "add", "--quiet", "--force", "--detach", str(tree), commit)
+        if (tree / ".gitmodules").is_file():
+            self._git("submodule", "--quiet", "update", "--init", "--recursive", folder=tree)
+
+    def _refs(self) -> dict[str, str]:
+        lines = self._git("ls-remote", "--quiet", self._remote.url).splitlines()
+        return {name: commit for commit, name in (line.split("\t", 1) for line in lines)}
+
+    def _fetch(self, commit: str = "") -> None:
+        what = [commit] if commit else ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
+        try:
+            self._git("fetch", "--quiet", "--no-tags", "--prune", "--no-recurse-submodules", self._remote.url, *what)
+        except UnreachableError as error:
+            if commit:
+                raise UsageError(f"{self._remote.shown} has no commit {commit}.") from error
+            raise
+
+    def _has(self, commit: str) -> bool:
+        return self._tried("cat-file", "-e", f"{commit}^{{commit}}") is not None
+
+    def _short(self, version: str) -> str:
+        return (self._tried("rev-parse", "--verify", "--quiet", f"{version}^{{commit}}") or "").strip()
+
+    def _tried(self, *words: str) -> str | None:
+        done = self._run(words, self._folder)
+        return done.stdout if done.returncode == 0 else None
+
+    def _git(self, *words: str, folder: Path | None = None) -> str:
+        done = self._run(words, folder or self._folder)
+        if done.returncode:
+            raise self._explained(done.stderr)
+        return done.stdout
+
+    def _run(self, words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return subprocess.run(
+                ["git", *words],
+                cwd=folder,
+                env=_environment(self._remote),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise UsageError("Git is not installed.", hint="Install git, or launch from a folder.") from error
+
+    def _explained(self, said: str) -> DlopsError:
+        lines = [line for line in said.splitlines() if line.startswith(("fatal:", "error:", "remote:"))]
+        secrets = (self._remote.password, quote(self._remote.password, safe=""))
+        told = masking.text("; ".join(lines) or said.strip(), secrets)
+        if _REFUSED.search(said):
+            return UnreachableError(
+                f"{self._remote.shown} refuses access: {told}",
+                hint=f"Set up Git's credential helper or an SSH key, or let {TOKEN} (and {USER}) hold them.",
+            )
+        return UnreachableError(
+            f"{self._remote.shown} cannot be fetched: {told}", hint="Is the address right, and the network up?"
+        )
+
+
+def _environment(remote: Remote) -> dict[str, str]:
+    """Let Git ask nobody, speak English, and know the credentials without writing them anywhere."""
+    found = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER}
+    found |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_LFS_SKIP_SMUDGE": "0"}
+    found.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+    if remote.password:
+        number = int(found.get("GIT_CONFIG_COUNT") or 0)
+        found |= {
+            "DLOPS_REMOTE_USER": remote.user,
+            "DLOPS_REMOTE_PASSWORD": remote.password,
+            "GIT_CONFIG_COUNT": str(number + 1),
+            f"GIT_CONFIG_KEY_{number}": f"credential.{_site(remote.url)}.helper",
+            f"GIT_CONFIG_VALUE_{number}": _HELPER,
+        }
+    return found
+
+
+def _site(url: str) -> str:
+    """Give scheme and host: credentials are for nobody else, such as a submodule's host."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _name(url: str) -> str:
+    """Name a remote's folder so that people recognise it and no two share one."""
+    words = re.sub(r"[^\w.\-]+", "-", masking.url(url).partition("://")[2] or url).strip("-")
+    return f"{words[-60:]}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
