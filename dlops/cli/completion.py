@@ -42,10 +42,13 @@ def runs(ctx: Any, incomplete: str) -> list[str]:
 
 def entry_points(ctx: Any, incomplete: str) -> list[str]:
     """Offer the project's entry points."""
-    from dlops.project import source, spec
+    from dlops.project import remotes, source, spec
 
+    uri = ctx.params.get("uri") or "."
+    if remotes.is_remote(uri):
+        return []  # nobody waits for a network between two keys
     try:
-        names = spec.load(source.folder(ctx.params.get("uri") or ".").folder).entry_points
+        names = spec.load(source.of(uri).folder).entry_points
     except DlopsError:
         return []
     return [name for name in names if name.startswith(incomplete)]

@@ -28,7 +28,25 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
-Uri = Annotated[str, typer.Option("--uri", metavar="FOLDER", help="The project to launch.", show_default="this folder")]
+Uri = Annotated[
+    str,
+    typer.Option(
+        "--uri",
+        metavar="PROJECT",
+        help="The project to launch: a folder, or a Git remote (https://…, ssh://…, git@…, file://…) with #SUBFOLDER.",
+        show_default="this folder",
+    ),
+]
+Version = Annotated[
+    str,
+    typer.Option(
+        "--version",
+        "-v",
+        metavar="REVISION",
+        help="Branch, tag or commit of the Git remote.",
+        show_default="its default branch",
+    ),
+]
 TrackingUri = Annotated[
     str,
     typer.Option(
@@ -52,6 +70,7 @@ class Common:
         ),
     ] = ()  # type: ignore[assignment]
     uri: Uri = "."
+    version: Version = ""
     entry_point: Annotated[
         str,
         typer.Option(
@@ -118,6 +137,7 @@ def request(step: str, arguments: Sequence[str] | None, common: Common) -> Reque
         step=step,
         given=overrides.parse(arguments or ()),
         uri=common.uri,
+        version=common.version,
         entry_point=common.entry_point,
         config_files=tuple(common.config),
         target=common.on,
@@ -163,12 +183,12 @@ def with_common(function: Callable[..., None], *, without: Collection[str] = ())
     return command
 
 
-def _project_options(words: Sequence[str]) -> tuple[str, str]:
-    """Find `--uri` and `--entry-point` on a command line that asks for help, which is answered before it is read."""
-    found = {"--uri": ".", "--entry-point": ""}
+def _project_options(words: Sequence[str]) -> tuple[str, str, str]:
+    """Find what names the project on a command line that asks for help, which is answered before it is read."""
+    found = {"--uri": ".", "--entry-point": "", "--version": ""}
     for word, following in zip(words, [*words[1:], ""], strict=True):
         name, equals, value = word.partition("=")
-        name = {"-e": "--entry-point"}.get(name, name)
+        name = {"-e": "--entry-point", "-v": "--version"}.get(name, name)
         if name in found:
             found[name] = value if equals else following
-    return found["--uri"], found["--entry-point"]
+    return found["--uri"], found["--entry-point"], found["--version"]

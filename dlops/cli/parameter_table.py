@@ -15,10 +15,10 @@ from dlops.project import plan
 from dlops.worker import masking
 
 
-def below_help(step: str, uri: str, entry_point: str) -> None:
+def below_help(step: str, uri: str, entry_point: str, version: str) -> None:
     """Print the parameters of the project at hand; where there is none, say how to see them."""
     try:
-        found = plan.entry_point(step, uri, entry_point)
+        found = plan.entry_point(step, uri, entry_point, version)
     except DlopsError as error:
         why = f"{error.message} {error.hint}".strip()
         console.out().print(Text(f"Its parameters are the project's own: {why}", "dim"))

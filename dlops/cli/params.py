@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dlops.cli import completion, console, parameter_table
-from dlops.cli.options import AsJson, Uri
+from dlops.cli.options import AsJson, Uri, Version
 from dlops.project import plan
 
 StepName = Annotated[
@@ -16,9 +16,9 @@ StepName = Annotated[
 ]
 
 
-def params(step: StepName, uri: Uri = ".", json: AsJson = False) -> None:
+def params(step: StepName, uri: Uri = ".", version: Version = "", json: AsJson = False) -> None:
     """List a step's parameters: name, type, default, description."""
-    found = plan.entry_point(step, uri)
+    found = plan.entry_point(step, uri, version=version)
     if json:
         console.print_json([dataclasses.asdict(parameter_table.shown(parameter)) for parameter in found.parameters])
     else:

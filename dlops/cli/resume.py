@@ -26,7 +26,7 @@ def resume(run: RunId, overrides: Overrides = None, *, common: Common) -> None:
         runs = Runs(plan.tracking_uri(common.tracking_uri))
         interrupted = runs.one(run)
         request = again(runs, interrupted, options.request("", overrides, common))
-        if now := changed(interrupted, request.uri):
+        if now := changed(interrupted, request.uri, request.version):
             then, here = (console.commit(state.commit, state.dirty) for state in (interrupted, now))
             console.err().print(f"note: The run was launched from {then}, the project is at {here}.", highlight=False)
         return request

@@ -84,7 +84,7 @@ def _store(uri: str) -> str:
 
 
 def _project(uri: str) -> str:
-    found = source.folder(uri)
+    found = source.of(uri)
     project = spec.load(found.folder)
     for step in STEPS:
         if step.name in project.entry_points:

@@ -28,6 +28,8 @@ class Request:
     step: str
     given: Mapping[str, str] = field(default_factory=dict)
     uri: str = "."
+    version: str = ""
+    """Branch, tag or commit of a Git remote."""
     entry_point: str = ""
     config_files: Sequence[Path] = ()
     target: str = "local"
@@ -46,6 +48,8 @@ class Plan:
     """What will run, with which values, where, and where it is recorded."""
 
     step: str
+    uri: str
+    """The project as it was typed."""
     source: Source
     project: Project
     entry_point: EntryPoint
@@ -72,7 +76,7 @@ class Plan:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        return masking.known_secrets(os.environ, self.values, [self.tracking_uri])
+        return masking.known_secrets(os.environ, self.values, [self.tracking_uri, self.uri])
 
     def command(self, *, shown: bool = False) -> str:
         """Give the shell command, exactly as it runs or with secrets masked."""
@@ -91,6 +95,7 @@ class Plan:
             target=self.target,
             command=self.command(),
             folder=str(self.source.folder),
+            tree=str(self.source.tree or ""),
             tracking_uri=self.tracking_uri,
             experiment=self.experiment,
             run_name=self.run_name,
@@ -115,7 +120,7 @@ class Plan:
     def _tags(self, environment: Environment) -> dict[str, str]:
         source = self.source
         tags = {"mlflow.source.name": source.remote or str(source.folder), "mlflow.project.env": environment.kind}
-        tags |= self.tags
+        tags |= {"dlops.project": source.remote if source.tree else str(source.folder), **self.tags}
         if source.commit:
             tags |= {
                 "mlflow.source.git.commit": source.commit,
@@ -139,7 +144,7 @@ class Plan:
             "step": self.step,
             "target": self.target,
             "entry_point": self.entry_point.name,
-            "project": str(self.source.folder),
+            "project": self.source.remote if self.source.tree else str(self.source.folder),
             "commit": self.source.commit,
             "dirty": self.source.dirty,
             "environment": self.environment_kind,
@@ -151,13 +156,13 @@ class Plan:
         }
 
 
-def entry_point(step: str, uri: str = ".", name: str = "") -> EntryPoint:
+def entry_point(step: str, uri: str = ".", name: str = "", version: str = "") -> EntryPoint:
     """Find what a step is in a project: the entry point that is named, or mapped, or called as the step.
 
     Raises:
         UsageError, ConfigError: there is no such project or entry point, or its files are wrong.
     """
-    folder = sources.folder(uri).folder
+    folder = sources.of(uri, version).folder
     return _entry_point(step, name, spec.load(folder), project_settings.load(folder))
 
 
@@ -167,7 +172,7 @@ def make(request: Request) -> Plan:
     Raises:
         UsageError, ConfigError: what was asked, or a file, is wrong; every problem of one kind at once.
     """
-    source = sources.folder(request.uri)
+    source = sources.of(request.uri, request.version)
     project = spec.load(source.folder)
     chosen = project_settings.load(source.folder)
     entry_point = _entry_point(request.step, request.entry_point, project, chosen)
@@ -183,6 +188,7 @@ def make(request: Request) -> Plan:
     )
     return Plan(
         step=request.step,
+        uri=request.uri,
         source=source,
         project=project,
         entry_point=entry_point,

@@ -25,7 +25,13 @@ _SCP = re.compile(r"[\w.\-]+@[\w.\-]+:(?!//)[^\s]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHORT = re.compile(r"[0-9a-f]{4,39}")
 _READY = ".ready"
-_HELPER = '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$DLOPS_REMOTE_USER" "$DLOPS_REMOTE_PASSWORD"; }; f'
+_NAMED = 20
+"""Branches and tags that an error names at most."""
+_HELPER = (
+    '!f() { test "$1" = get &&'
+    ' printf "username=%s\\npassword=%s\\n" "$DLOPS_REMOTE_USER" "$DLOPS_REMOTE_PASSWORD"; }; f'
+)
+"""Git runs it in a shell, and hands it what it wants on its command line: secrets stay in the environment."""
 _REFUSED = re.compile(
     r"(?i)authentication failed|could not read (username|password)|permission denied|access denied|"
     r"returned error: 40[13]|host key verification failed"
@@ -133,30 +139,24 @@ class _Repository:
             (self._folder / _READY).touch()
 
     def commit(self, version: str) -> str:
-        """Give the commit that `version` stands for now, fetched."""
+        """Give the commit that `version` stands for now, fetched.
+
+        Raises:
+            UsageError: there is no such revision.
+        """
         if _COMMIT.fullmatch(version):
-            if not self._has(version):
-                self._fetch()
-            if not self._has(version):
-                self._fetch(version)
-            return version
+            return self._fetched(version)
         known = self._refs()
-        wanted = (
-            ("HEAD",) if not version else (f"refs/heads/{version}", f"refs/tags/{version}^{{}}", f"refs/tags/{version}")
-        )
-        for name in wanted:
+        for name in (f"refs/heads/{version}", f"refs/tags/{version}^{{}}", f"refs/tags/{version}", version or "HEAD"):
             if found := known.get(name):
-                if not self._has(found):
-                    self._fetch()
-                return found
-        if version and _SHORT.fullmatch(version):
-            if found := self._short(version) or (self._fetch(), self._short(version))[1]:
-                return found
-        names = sorted(name.partition("/")[2].partition("/")[2] for name in known if "^" not in name and name != "HEAD")
-        raise UsageError(
-            f"{self._remote.shown} has no revision {version or 'HEAD'}.",
-            hint=f"It has {', '.join(names[:20])}{' …' if len(names) > 20 else ''}." if names else "It is empty.",
-        )
+                return self._fetched(found)
+        if _SHORT.fullmatch(version) and not self._begun_so(version):
+            self._fetch()
+        if found := _SHORT.fullmatch(version) and self._begun_so(version):
+            return found
+        names = sorted(name.split("/", 2)[-1] for name in known if name != "HEAD" and "^" not in name)
+        told = f"It has {', '.join(names[:_NAMED])}{' …' if len(names) > _NAMED else ''}." if names else "It is empty."
+        raise UsageError(f"{self._remote.shown} has no revision {version or 'HEAD'}.", hint=told)
 
     def lay_out(self, commit: str, tree: Path) -> None:
         """Make the work tree of a commit, with its submodules and large files."""
@@ -170,20 +170,27 @@ class _Repository:
         lines = self._git("ls-remote", "--quiet", self._remote.url).splitlines()
         return {name: commit for commit, name in (line.split("\t", 1) for line in lines)}
 
-    def _fetch(self, commit: str = "") -> None:
-        what = [commit] if commit else ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
-        try:
-            self._git("fetch", "--quiet", "--no-tags", "--prune", "--no-recurse-submodules", self._remote.url, *what)
-        except UnreachableError as error:
-            if commit:
-                raise UsageError(f"{self._remote.shown} has no commit {commit}.") from error
-            raise
+    def _fetched(self, commit: str) -> str:
+        """Have a commit, of a branch, a tag, or of neither where the server gives that out."""
+        if not self._has(commit):
+            self._fetch()
+        if not self._has(commit):
+            try:
+                self._fetch(commit)
+            except UnreachableError as error:
+                raise UsageError(f"{self._remote.shown} has no commit {commit}: {error.message}") from error
+        return commit
+
+    def _fetch(self, *what: str) -> None:
+        refs = what or ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+        self._git("fetch", "--quiet", "--no-tags", "--prune", "--no-recurse-submodules", self._remote.url, *refs)
 
     def _has(self, commit: str) -> bool:
         return self._tried("cat-file", "-e", f"{commit}^{{commit}}") is not None
 
-    def _short(self, version: str) -> str:
-        return (self._tried("rev-parse", "--verify", "--quiet", f"{version}^{{commit}}") or "").strip()
+    def _begun_so(self, beginning: str) -> str:
+        """Give the one commit whose id begins so, if it is here."""
+        return (self._tried("rev-parse", "--verify", "--quiet", f"{beginning}^{{commit}}") or "").strip()
 
     def _tried(self, *words: str) -> str | None:
         done = self._run(words, self._folder)

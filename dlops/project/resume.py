@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlops.errors import UsageError
-from dlops.project import plan
+from dlops.project import plan, remotes
 from dlops.project import source as sources
 from dlops.project.plan import Request
 from dlops.project.runs import Run, Runs
@@ -27,9 +27,9 @@ def again(runs: Runs, run: Run, asked: Request) -> Request:
     if run.status in ("RUNNING", "FINISHED"):
         state = "is still running" if run.status == "RUNNING" else "has finished: there is nothing left to do"
         raise UsageError(f"Run {run.run_id} {state}.", hint="`dlops status` lists the runs.")
-    uri = asked.uri if asked.uri != "." or not Path(run.source).is_dir() else run.source
+    uri, version = _project(run, asked)
     entry_point = asked.entry_point or run.entry_point
-    known = {parameter.name for parameter in plan.entry_point(run.step, uri, entry_point).parameters}
+    known = {parameter.name for parameter in plan.entry_point(run.step, uri, entry_point, version).parameters}
     if PARAMETER not in known:
         raise UsageError(
             f"Run {run.run_id} is of {entry_point or run.step}, which cannot go on from where it was.",
@@ -40,15 +40,25 @@ def again(runs: Runs, run: Run, asked: Request) -> Request:
         step=run.step,
         given={**_values(runs, run, asked.given), PARAMETER: run.run_id},
         uri=uri,
+        version=version,
         entry_point=entry_point,
         experiment=asked.experiment or run.experiment,
         tags={"dlops.resumed_from": run.run_id},
     )
 
 
-def changed(run: Run, uri: str) -> Source | None:
+def _project(run: Run, asked: Request) -> tuple[str, str]:
+    """Choose the project and its revision: the one that is asked for, the run's own, else this folder."""
+    if asked.uri != "." or asked.version:
+        return asked.uri, asked.version
+    if remotes.is_remote(run.project):
+        return run.project, run.commit
+    return (run.project, "") if run.project and Path(run.project).is_dir() else (asked.uri, "")
+
+
+def changed(run: Run, uri: str, version: str = "") -> Source | None:
     """Give the project as it is, if that differs from what the run was launched from and anybody knows."""
-    found = sources.at_its_commit(sources.folder(uri))
+    found = sources.at_its_commit(sources.of(uri, version))
     return found if run.commit and (found.commit, found.dirty) != (run.commit, run.dirty) else None
 
 

@@ -60,8 +60,8 @@ class Run:
     dirty: bool = False
     """Whether the project's folder differed from that commit."""
     entry_point: str = ""
-    source: str = ""
-    """The project's folder, or the remote of its repository."""
+    project: str = ""
+    """What it was launched from: a folder, or a Git remote with its subfolder."""
     resumed_from: str = ""
     """The run that this one went on from."""
     resolved: dict[str, str] = field(default_factory=dict)
@@ -311,7 +311,7 @@ def _described(run: Any, experiment: str) -> Run:
         commit=tags.get("dlops.commit", ""),
         dirty=tags.get("dlops.dirty") == "true",
         entry_point=tags.get("mlflow.project.entryPoint", ""),
-        source=tags.get("mlflow.source.name", ""),
+        project=tags.get("dlops.project", ""),
         resumed_from=tags.get("dlops.resumed_from", ""),
         resolved={name.removeprefix(_RESOLVED): value for name, value in tags.items() if name.startswith(_RESOLVED)},
     )

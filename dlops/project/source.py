@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from dlops.config import paths
 from dlops.errors import UsageError
+from dlops.project import remotes
 from dlops.worker import masking
 
-_REMOTE = ("://", "git@")
 _DIFF = ("diff", "HEAD", "--binary", "--relative", "--no-color", "--no-ext-diff", "--no-textconv", "--submodule=short")
 """A patch that `git apply` takes, whatever the user's own settings make of `git diff`."""
 _OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
@@ -30,28 +32,45 @@ class Source:
     diff: str = ""
     """What tracked files differ in, as a patch; untracked files are in no record."""
     remote: str = ""
-    """The repository's `origin`, credentials masked."""
+    """The repository's `origin`, or what it was fetched from with its `#subfolder`; credentials masked."""
+    tree: Path | None = None
+    """The cached work tree that the folder is in, or is; whoever goes on with the files holds it too."""
 
 
-def folder(uri: str) -> Source:
-    """Take a folder as it stands; it is read, and never changed.
+def of(uri: str, version: str = "") -> Source:
+    """Take a folder as it stands, or a revision of a Git remote; a folder is read, and never changed.
+
+    A remote is asked once by a process; the files stay until the process ends.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: there is no such folder, revision or subfolder.
+        UnreachableError: the remote does not answer or refuses.
     """
+    if remotes.is_remote(uri):
+        return _fetched(uri, version)
     path = paths.absolute(uri)
-    if any(mark in uri for mark in _REMOTE) and not path.exists():
-        raise UsageError(
-            f"{masking.url(uri)} is no folder.",
-            hint="Projects are launched from folders: clone it, and give the folder.",
-        )
     if not path.is_dir():
-        raise UsageError(f"There is no folder {path}.", hint="Name a project's folder with --uri FOLDER.")
+        raise UsageError(f"There is no folder {path}.", hint="Name a project with --uri: a folder, or a Git remote.")
+    if version:
+        raise UsageError(
+            f"--version {version} is for Git remotes, and {path} is a folder, launched as it stands.",
+            hint=f"That revision of it: --uri file://{path}",
+        )
     return Source(path)
+
+
+@cache
+def _fetched(uri: str, version: str) -> Source:
+    remote = remotes.parse(uri)
+    found = remotes.checkout(remote, version)
+    atexit.register(found.hold.release)
+    return Source(found.folder, found.commit, remote=remote.shown, tree=found.hold.folder)
 
 
 def at_its_commit(source: Source) -> Source:
     """Add what Git knows of the folder: commit, whether it is dirty, the patch, and its remote."""
+    if source.tree:
+        return source  # laid out by us: known, and clean
     status = _git(source.folder, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".")
     if status is None:
         return source

@@ -19,6 +19,8 @@ class Job:
     """Shell text; each key of `downloads` in it stands for the local copy of that URI."""
     folder: str
     """Absolute path of the project's files, where the command runs."""
+    tree: str = ""
+    """The cached work tree that the folder is in, held until the job has ended; none where it is the user's own."""
     tracking_uri: str
     experiment: str
     run_name: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import os
 import selectors
@@ -19,6 +20,7 @@ from dlops.worker.ending import Ending, ending
 from dlops.worker.events import Events
 from dlops.worker.job import Job
 from dlops.worker.record import Record
+from dlops.worker.work_trees import Hold
 
 _TAIL = 65536
 """Characters of output kept for the command's own last error."""
@@ -42,6 +44,10 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._ask_to_end)
         signal.signal(signal.SIGINT, self._ask_to_end)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with Hold(Path(self._job.tree)) if self._job.tree else contextlib.nullcontext():
+            self._run()
+
+    def _run(self) -> None:
         began = time.monotonic()
         try:
             client = tracking.connect(self._job.tracking_uri, self._job.lock_folder)

@@ -128,7 +128,7 @@ def test_every_kind_of_revision(work, server):
         assert (found.folder / "more").exists() == (commit == second)
         found.hold.release()
     for version in ("nowhere", "f" * 40, "abcdef1", "--upload-pack=x"):
-        with pytest.raises(UsageError, match="has no (revision|commit)") as caught:
+        with pytest.raises(UsageError, match=r"has no (revision|commit)") as caught:
             checked_out(uri, version)
     assert "feature/x, main, v1.0.2, v2" in caught.value.hint
     with pytest.raises(UsageError, match="has no folder none"):
