@@ -28,7 +28,7 @@ entry_points:
 import subprocess, sys, time
 print("here", open("word").read(), sys.argv[1], flush=True)
 time.sleep(float(sys.argv[2]))
-sys.exit(0 if sys.argv[1] != "5" or len(sys.argv) > 3 else 5)
+sys.exit(0 if sys.argv[1] != "5" or sys.argv[3] else 5)
 """,
     "word": "one",
     "configs/finetune.yaml": "epochs: 2\n",
@@ -41,7 +41,7 @@ def served(tmp_path, shell):
     shell.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     work = Repository(tmp_path / "theirs")
     below = {f"sub/{name}": text.replace("remote-one", "below") for name, text in PROJECT.items()}
-    work.commit(**PROJECT, **below, **{"sub/word": "below"})
+    work.commit(**PROJECT, **(below | {"sub/word": "below"}))
     work("tag", "v1.0")
     work.commit(word="two")
     (tmp_path / "served").mkdir()
@@ -103,9 +103,9 @@ def test_the_files_stay_until_the_run_has_ended_whoever_goes(shell, served):
         assert time.monotonic() < deadline
     launched.send_signal(signal.SIGKILL)
     launched.communicate()
-    assert len(trees(shell)) == 1
+    assert len(trees(shell)) == 2, "the tree and its lock"
     shell.json("finetune", "--uri", served.uri)
-    assert len(trees(shell)) == 1
+    assert len(trees(shell)) == 2
     while shell.json("status", run)["status"] == "RUNNING":
         assert time.monotonic() < deadline
     assert shell.json("status", run)["status"] == "FINISHED"
