@@ -10,6 +10,7 @@ from dlops.errors import UsageError
 from dlops.project import resume
 from dlops.project.plan import Request
 from dlops.project.runs import Run
+from tests.project.test_source import Repository
 
 RESUMABLE = """
 name: goes-on
@@ -49,12 +50,12 @@ def run(status="FAILED", **more):
 def test_the_runs_own_project_and_experiment_are_taken_unless_others_are_named(folder, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "MLproject").write_text(RESUMABLE)
-    found = resume.again(Kept(epochs="7"), run(source=str(elsewhere)), Request(step=""))
+    found = resume.again(Kept(epochs="7"), run(project=str(elsewhere)), Request(step=""))
     assert (found.step, found.uri, found.experiment) == ("finetune", str(elsewhere), "films")
     assert found.given == {"epochs": "7", "resume_from": "r"}
     assert found.tags == {"dlops.resumed_from": "r"}
     asked = Request(step="", uri=str(folder), experiment="other", given={"epochs": "8"})
-    found = resume.again(Kept(epochs="7"), run(source=str(elsewhere)), asked)
+    found = resume.again(Kept(epochs="7"), run(project=str(elsewhere)), asked)
     assert (found.uri, found.experiment, found.given["epochs"]) == (str(folder), "other", "8")
 
 
@@ -67,8 +68,22 @@ def test_names_are_taken_for_what_they_stood_for_then(folder):
     assert "model" not in resume.again(Kept(dataset="t"), then, Request(step="")).given, "what it was not launched with"
 
 
-def test_a_repository_is_looked_for_in_the_folder_one_is_in(folder):
-    assert resume.again(Kept(), run(source="https://host/films.git"), Request(step="")).uri == "."
+def test_a_project_that_is_not_here_is_looked_for_in_the_folder_one_is_in(folder):
+    assert resume.again(Kept(), run(project="/of/another/machine"), Request(step="")).uri == "."
+    assert resume.again(Kept(), run(), Request(step="")).uri == "."
+
+
+def test_a_run_from_a_remote_goes_on_from_its_commit(folder):
+    work = Repository(folder.parent / "theirs")
+    work.commit(MLproject=RESUMABLE)
+    before = work("rev-parse", "HEAD")
+    work.commit(MLproject="name: another\n")
+    theirs = run(project=f"file://{work.folder}", commit=before)
+    found = resume.again(Kept(epochs="7"), theirs, Request(step=""))
+    assert (found.uri, found.version) == (theirs.project, before)
+    assert resume.changed(theirs, found.uri, found.version) is None
+    asked = Request(step="", uri=str(folder))
+    assert resume.again(Kept(), theirs, asked).uri == str(folder)
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "FINISHED"])
