@@ -51,11 +51,11 @@ def test_a_request_holds_what_was_typed():
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ([], (".", "")),
-        (["--help"], (".", "")),
-        (["--uri", "a", "-e", "b", "--help"], ("a", "b")),
-        (["--uri=a=b", "--entry-point=c"], ("a=b", "c")),
-        (["--uri"], ("", "")),
+        ([], (".", "", "")),
+        (["--help"], (".", "", "")),
+        (["--uri", "a", "-e", "b", "-v", "v1.0", "--help"], ("a", "b", "v1.0")),
+        (["--uri=a=b", "--entry-point=c", "--version=main"], ("a=b", "c", "main")),
+        (["--uri"], ("", "", "")),
     ],
 )
 def test_where_the_project_is_when_help_is_asked_for(words, found):
