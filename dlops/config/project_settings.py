@@ -23,6 +23,8 @@ class ProjectSettings:
     """`local` or `uv`, when `--env` does not say."""
     entry_points: Mapping[str, str] = field(default_factory=dict)
     """Step → the name its entry point has in this project's MLproject."""
+    require_clean: bool = False
+    """Whether a folder is refused that differs from its commit, or has none."""
 
 
 def load(project: Path) -> ProjectSettings:
@@ -41,7 +43,9 @@ def load(project: Path) -> ProjectSettings:
             problems.append(f"{document.where(key)}: {key!r} is unknown{suggestion(key, known)}")
         elif key == "entry_points" and not isinstance(value, Mapping):
             problems.append(f"{document.where(key)}: entry_points holds STEP: NAME lines, not {value!r}")
-        elif key != "entry_points" and not isinstance(value, str):
+        elif key == "require_clean" and not isinstance(value, bool):
+            problems.append(f"{document.where(key)}: require_clean is true or false, not {value!r}")
+        elif isinstance(known[key].default, str) and not isinstance(value, str):
             problems.append(f"{document.where(key)}: {key} takes a text, not {value!r}")
     if problems:
         raise ConfigError(f"{document.path} cannot be used.", problems=problems)

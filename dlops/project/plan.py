@@ -12,6 +12,7 @@ from typing import Any
 from dlops.config import folders, load, paths, project_settings
 from dlops.config.load import Setting
 from dlops.config.project_settings import ProjectSettings
+from dlops.errors import UsageError
 from dlops.project import source as sources
 from dlops.project import spec
 from dlops.project.environment import Environment
@@ -60,6 +61,7 @@ class Plan:
     tracking_uri: str
     run_name: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    require_clean: bool = False
 
     @property
     def values(self) -> dict[str, str]:
@@ -199,12 +201,24 @@ def make(request: Request) -> Plan:
         tracking_uri=tracking_uri(request.tracking_uri),
         run_name=request.run_name,
         tags=request.tags,
+        require_clean=chosen.require_clean,
     )
 
 
 def with_commit(plan: Plan) -> Plan:
-    """Add to a plan what Git knows of its files."""
-    return replace(plan, source=sources.at_its_commit(plan.source))
+    """Add to a plan what Git knows of its files.
+
+    Raises:
+        UsageError: they differ from their commit, or have none, and the project wants them clean.
+    """
+    source = sources.at_its_commit(plan.source)
+    if plan.require_clean and (source.dirty or not source.commit):
+        what = "has changes that are not committed" if source.commit else "is no commit of a Git repository"
+        raise UsageError(
+            f"{source.folder} {what}, and its configs/dlops.yaml says require_clean.",
+            hint="Commit them (`git status` lists them), or set require_clean: false.",
+        )
+    return replace(plan, source=source)
 
 
 def tracking_uri(stated: str = "") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from dlops.config import project_settings
@@ -21,14 +23,16 @@ def test_without_a_file_the_defaults(tmp_path):
 
 def test_read(tmp_path):
     text = "experiment: reviews\nenvironment: uv\nentry_points:\n  finetune: fine_tuning_model\n"
-    assert load(tmp_path, text) == ProjectSettings("reviews", "uv", {"finetune": "fine_tuning_model"})
+    expected = ProjectSettings("reviews", "uv", {"finetune": "fine_tuning_model"})
+    assert load(tmp_path, text) == expected
+    assert load(tmp_path, f"{text}require_clean: true\n") == dataclasses.replace(expected, require_clean=True)
 
 
 def test_all_problems_at_once(tmp_path):
     with pytest.raises(ConfigError) as caught:
-        load(tmp_path, "experimnt: x\nenvironment: 3\nentry_points: [a]\n")
+        load(tmp_path, "experimnt: x\nenvironment: 3\nentry_points: [a]\nrequire_clean: x\n")
     problems = caught.value.problems
-    assert [problem.partition(f"{FILE}:")[2][0] for problem in problems] == ["1", "2", "3"]
+    assert [problem.partition(f"{FILE}:")[2][0] for problem in problems] == ["1", "2", "3", "4"]
     assert "did you mean 'experiment'?" in problems[0]
 
 

@@ -92,6 +92,21 @@ def test_what_git_knows_is_tagged(small):
     assert "# api: ***" in dirty.artifacts["source.diff"]
 
 
+def test_a_project_may_want_to_be_clean(small):
+    (small / "configs").mkdir(exist_ok=True)
+    (small / "configs/dlops.yaml").write_text("require_clean: true\n")
+    with pytest.raises(UsageError, match="is no commit"):
+        plan.with_commit(make(small))
+    git = ["git", "-c", "user.name=T", "-c", "user.email=t@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "c"]):
+        subprocess.run([*git, *words], cwd=small, check=True)
+    assert plan.with_commit(make(small)).source.dirty is False
+    (small / "more").write_text("x")
+    with pytest.raises(UsageError, match="has changes that are not committed") as caught:
+        plan.with_commit(make(small))
+    assert "git status" in caught.value.hint
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_the_config_that_is_kept_says_the_same_when_it_is_read_again(tmp_path_factory, value):
     file = tmp_path_factory.getbasetemp() / "kept.yaml"
