@@ -73,9 +73,10 @@ def _learn_labels(settings: Finetune, location: Location, arithmetic: Arithmetic
             say(f"Model {settings.model}: {told}")
             rows = fine_tuning.rows(dataset, tokenizer, target, settings, arithmetic)
         trained = fine_tuning.fit(network, rows, target, settings, seed, arithmetic)
-        say(f"Trained in {trained.seconds:.0f} s; the weights of epoch {trained.best_epoch} are kept")
+        told = f"Seed {seed}: trained" if settings.seeds > 1 else "Trained"
+        say(f"{told} in {trained.seconds:.0f} s; the weights of epoch {trained.best_epoch} are kept")
         if not trainings or trained.score > max(before.score for before in trainings):
-            best, chosen = network, trained
+            best, chosen, kept = network, trained, seed
         trainings.append(trained)
     if not ranks.is_first():
         return
@@ -95,7 +96,8 @@ def _learn_labels(settings: Finetune, location: Location, arithmetic: Arithmetic
     )
     record.output("model", uri)
     if spread:
-        say(f"Test {report.named(found['headline'])} of {settings.seeds} seeds: {report.spread_of(spread)}")
+        figure = f"Test {report.named(found['headline'])} of {settings.seeds} seeds: {report.spread_of(spread)}"
+        say(f"{figure}; the model of seed {kept} is kept")
     say(found["verdict"])
     if found["warning"]:
         say(f"Warning: {found['warning']}.")

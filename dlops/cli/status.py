@@ -16,6 +16,7 @@ from rich.text import Text
 from dlops.cli import completion, console
 from dlops.cli.options import AsJson, TrackingUri
 from dlops.project import plan
+from dlops.project.resume import PARAMETER
 from dlops.project.runs import Run, Runs
 from dlops.worker import masking
 
@@ -91,6 +92,8 @@ def _one(run: Run, tracking_uri: str) -> Table:
     rows += [("parameters", console.pairs(params))] if params else []
     rows += [("metrics", console.metrics(run.metrics))] if run.metrics else []
     rows += [("error", Text(run.error.removeprefix("error: "), "red"))] if run.error else []
+    if run.status in ("FAILED", "KILLED") and PARAMETER in run.params:
+        rows.append(("goes on with", f"dlops resume {run.run_id}"))
     return console.facts(rows)
 
 

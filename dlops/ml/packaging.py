@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -79,6 +80,7 @@ def log_foundation(
 
     It is a model of MLflow's own flavor `transformers`.
     """
+    logging.getLogger("mlflow.transformers").setLevel(logging.ERROR)  # it looks for a card on the hub, and finds none
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         info = mlflow.transformers.log_model(

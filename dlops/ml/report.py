@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from dlops.ml.training import Trained
 
 
+_FEW = 30
+"""Test rows below which every interval is wide, and the percentile bootstrap's too narrow."""
+
+
 def verdict(test: Evaluation, rivals: Mapping[str, Evaluation], *, synthetic: bool) -> str:
     """Say whether the model beats each baseline, as far as the number of test rows allows to say so."""
     low, high = test.intervals()[test.headline]
@@ -44,11 +48,11 @@ def _against(test: Evaluation, rival: Evaluation) -> str:
 
 
 def warning(test: Evaluation, rivals: Mapping[str, Evaluation]) -> str:
-    """Name the baselines that the model does not beat; nothing if it beats them all."""
+    """Say what makes the figures say little, and which baselines the model does not beat; nothing if all is well."""
+    few = [f"{test.rows} test rows are too few to say how good the model is"] if test.rows < _FEW else []
     unbeaten = [baselines.TITLES[name] for name, rival in rivals.items() if test.difference(rival)[0] <= 0]
-    if not unbeaten:
-        return ""
-    return f"the model does not beat the {' and the '.join(unbeaten)}: on this data it is not worth its price so far"
+    poor = f"the model does not beat the {' and the '.join(unbeaten)}: on this data it is not worth its price so far"
+    return "; ".join([*few, *([poor] if unbeaten else [])])
 
 
 def spread(trainings: Sequence[Trained]) -> dict[str, float]:

@@ -114,9 +114,12 @@ class TextClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Take a frame with a column `text`, and `text_pair` where the model was trained on pairs.
 
-        Gives a frame with `label`, `score` and `scores`, row by row.
+        Gives a frame with `label`, `score` and `scores`, row by row. Raises `ValueError` where a text is missing.
         """
         del context, params
+        missing = model_input[[name for name in ("text", "text_pair") if name in model_input]].isna().any(axis=1)
+        if missing.any():
+            raise ValueError(f"Row {missing.to_numpy().argmax()} has no text, counted from 0.")
         texts = [str(text) for text in model_input["text"]]
         pairs = [str(text) for text in model_input["text_pair"]] if "text_pair" in model_input else None
         scores = self.scores(texts, pairs)

@@ -46,6 +46,7 @@ def interrupted(shell, project):
 
 def test_it_goes_on_with_the_same_parameters_wherever_it_is_typed(shell, interrupted, tmp_path):
     run = interrupted()
+    assert f"dlops resume {run}" in shell.run("status", run).stdout
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shell.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{shell.database}"

@@ -203,3 +203,11 @@ def test_frames_of_any_size_and_index(logged):
     answers = model.predict(frame[["text"]])
     assert len(answers) == 80
     assert answers["scores"][0] == pytest.approx(answers["scores"][4], abs=1e-5)
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_a_text_that_is_missing_is_no_word(logged, nothing):
+    """MLflow makes texts of a column, and of what is missing in it the word nan."""
+    model = mlflow.pyfunc.load_model(logged)
+    with pytest.raises(Exception, match="Row 1 has no text"):
+        model.predict(pd.DataFrame({"text": ["good", nothing]}))

@@ -89,6 +89,7 @@ def test_the_warning_names_what_is_not_beaten():
     assert "does not beat the bag of words: on this data" in report.warning(evaluated(380), rivals)
     several = report.warning(evaluated(190), rivals)
     assert several.count(" and the ") == 1
+    assert report.warning(evaluated(29, rows=29), {}) == "29 test rows are too few to say how good the model is"
     found = described(evaluated(380), rivals)
     assert f"**Warning:** {found['warning']}." in report.markdown(found)
 

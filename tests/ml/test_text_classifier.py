@@ -4,6 +4,8 @@ import ast
 import sys
 from pathlib import Path
 
+import pytest
+
 from dlops.ml import packaging
 
 
@@ -36,3 +38,6 @@ def test_long_and_short_texts_keep_their_places(loaded, tmp_path, monkeypatch):
     for place, text in enumerate(texts):
         alone = classifier.predict(None, pd.DataFrame({"text": [text]}))
         assert abs(alone["score"][0] - together["score"][place]) < 1e-5
+    for nothing in (None, float("nan"), pd.NA):
+        with pytest.raises(ValueError, match="Row 1 has no text"):
+            classifier.predict(None, pd.DataFrame({"text": ["good", nothing]}))
