@@ -71,6 +71,10 @@ class Evaluation(ABC):
         """The headline's figure."""
         return self.figures[self.headline]
 
+    def _of_all_rows(self) -> dict[str, float]:
+        """Give the figures that have an interval, every row being drawn once."""
+        return {name: float(values[0]) for name, values in self.resampled(np.ones((1, self.rows))).items()}
+
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Give low and high end of each figure's 95 % interval (Efron, 1979: percentile bootstrap over the rows)."""
         found: dict[str, list[Array]] = {}
@@ -129,7 +133,7 @@ class Classification(Evaluation):
     def figures(self) -> dict[str, float]:
         confidence = self.probabilities.max(axis=1)
         return {
-            **{name: float(values[0]) for name, values in self.resampled(np.ones((1, self.rows))).items()},
+            **self._of_all_rows(),
             "calibration_error": calibration_error(confidence, self.predicted == self.actual),
         }
 
@@ -180,7 +184,7 @@ class MultiLabel(Evaluation):
     def figures(self) -> dict[str, float]:
         confidence = np.where(self.predicted, self.probabilities, 1 - self.probabilities).ravel()
         return {
-            **{name: float(values[0]) for name, values in self.resampled(np.ones((1, self.rows))).items()},
+            **self._of_all_rows(),
             "calibration_error": calibration_error(confidence, (self.predicted == self.actual).ravel()),
         }
 
@@ -225,7 +229,7 @@ class Regression(Evaluation):
 
     @property
     def figures(self) -> dict[str, float]:
-        return {name: float(values[0]) for name, values in self.resampled(np.ones((1, self.rows))).items()}
+        return self._of_all_rows()
 
     @property
     def score(self) -> float:
@@ -265,7 +269,7 @@ class MaskedLanguage(Evaluation):
     @property
     def figures(self) -> dict[str, float]:
         """The perplexity of hidden tokens: the lower, the better; 1 is certainty."""
-        return {name: float(values[0]) for name, values in self.resampled(np.ones((1, self.rows))).items()}
+        return self._of_all_rows()
 
     @property
     def score(self) -> float:

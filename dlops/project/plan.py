@@ -122,7 +122,7 @@ class Plan:
     def _tags(self, environment: Environment) -> dict[str, str]:
         source = self.source
         tags = {"mlflow.source.name": source.remote or str(source.folder), "mlflow.project.env": environment.kind}
-        tags |= {"dlops.project": source.remote if source.tree else str(source.folder), **self.tags}
+        tags |= {"dlops.project": source.project, **self.tags}
         if source.commit:
             tags |= {
                 "mlflow.source.git.commit": source.commit,
@@ -146,7 +146,7 @@ class Plan:
             "step": self.step,
             "target": self.target,
             "entry_point": self.entry_point.name,
-            "project": self.source.remote if self.source.tree else str(self.source.folder),
+            "project": self.source.project,
             "commit": self.source.commit,
             "dirty": self.source.dirty,
             "environment": self.environment_kind,

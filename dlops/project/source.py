@@ -16,8 +16,6 @@ from dlops.worker import masking
 
 _DIFF = ("diff", "HEAD", "--binary", "--relative", "--no-color", "--no-ext-diff", "--no-textconv", "--submodule=short")
 """A patch that `git apply` takes, whatever the user's own settings make of `git diff`."""
-_OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
-"""Variables that a Git hook sets, and that would lead away from the folder."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,11 @@ class Source:
     """The repository's `origin`, or what it was fetched from with its `#subfolder`; credentials masked."""
     tree: Path | None = None
     """The cached work tree that the folder is in, or is; whoever goes on with the files holds it too."""
+
+    @property
+    def project(self) -> str:
+        """What was launched: the folder, or the remote with its subfolder."""
+        return self.remote if self.tree else str(self.folder)
 
 
 def of(uri: str, version: str = "") -> Source:
@@ -89,7 +92,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     """Ask Git, which is to write nothing; `None` where it is not installed or the folder is none of its work trees."""
     own = ("core.quotePath=false", "core.fsmonitor=false", "diff.noprefix=false", "diff.mnemonicPrefix=false")
     command = ["git", "--no-optional-locks", *(word for setting in own for word in ("-c", setting)), *arguments]
-    environment = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER}
+    environment = {name: value for name, value in os.environ.items() if name not in remotes.OF_ANOTHER}
     try:
         answer = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
     except OSError:

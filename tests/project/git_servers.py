@@ -7,11 +7,13 @@ import contextlib
 import os
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.data.loopback import serving
 
 
 class Web(ThreadingHTTPServer):
@@ -99,17 +101,9 @@ class Handler(BaseHTTPRequestHandler):
         return "Basic " + base64.b64encode(f"ann:{self.server.password}".encode()).decode()
 
 
-@contextlib.contextmanager
-def web(folder: Path, password: str = "") -> Iterator[Web]:
-    """Serve until the end."""
-    with Web(folder, password) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def web(folder: Path, password: str = "") -> AbstractContextManager[Web]:
+    """Serve as long as the context lasts."""
+    return serving(Web(folder, password))
 
 
 @contextlib.contextmanager
