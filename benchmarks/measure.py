@@ -23,7 +23,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Contest(Claim):
-    """Ours against theirs: what each command does is the same, in wall seconds of a whole process."""
+    """Ours against theirs: what each command does is the same, in wall seconds of a whole process.
+
+    `{folder}` in a command stands for the folder that it is run in.
+    """
 
     ours: Sequence[str]
     theirs: Sequence[str]
@@ -65,6 +68,7 @@ def run(contest: Contest, *, rounds: int, folder: Path, environ: Mapping[str, st
 
 
 def _seconds(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> float:
+    words = [word.replace("{folder}", str(folder)) for word in command]
     began = time.perf_counter()
-    subprocess.run(command, cwd=folder, env={**os.environ, **environ}, check=True, capture_output=True)
+    subprocess.run(words, cwd=folder, env={**os.environ, **environ}, check=True, capture_output=True)
     return time.perf_counter() - began

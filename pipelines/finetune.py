@@ -20,6 +20,7 @@ from dlops.ml import (
     pictures,
     pretraining,
     ranks,
+    ray_nodes,
     record,
     report,
     step,
@@ -47,10 +48,11 @@ def finetune(settings: Finetune) -> None:
     )
     _log_foundation(location)
     arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
-    fine_tuning.devices(settings, arithmetic)
+    devices = fine_tuning.devices(settings, arithmetic)
     if arithmetic.bf16 and not hardware.has_bf16(arithmetic.accelerator):
         say("Warning: this hardware has no bf16 and emulates it, many times slower than precision=auto.")
-    with record.system_metrics():
+    gpus = devices.count if arithmetic.accelerator == "gpu" else 0
+    with record.system_metrics(), ray_nodes.joined(devices.nodes, gpus=gpus):
         learn = _learn_language if settings.objective == "mlm" else _learn_labels
         learn(settings, location, arithmetic)
 

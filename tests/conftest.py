@@ -18,6 +18,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests import processes
+
 hypothesis.settings.register_profile("patient", deadline=None)  # how long an example takes is the machine's affair
 hypothesis.settings.load_profile("patient")
 
@@ -96,17 +98,7 @@ class Shell:
 
     def processes(self) -> dict[int, str]:
         """List whatever still runs that this shell, or anything below it, has started."""
-        mark = f"DLOPS_HOME={self.environ['DLOPS_HOME']}".encode()
-        found = {}
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                marked = mark in (entry / "environ").read_bytes().split(b"\0")
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0] if marked else "Z"
-                if state != "Z" and int(entry.name) != os.getpid():
-                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
-            except OSError:
-                continue
-        return found
+        return processes.carrying("DLOPS_HOME", self.environ["DLOPS_HOME"])
 
     def close(self) -> None:
         for process in self.started:

@@ -56,9 +56,12 @@ def entry_points(ctx: Any, incomplete: str) -> list[str]:
 
 def targets(incomplete: str) -> list[str]:
     """Offer the targets there are."""
-    from dlops.targets.names import NAMES
+    from dlops.targets import names
 
-    return [name for name in NAMES if name.startswith(incomplete)]
+    try:
+        return [name for name in names.known() if name.startswith(incomplete)]
+    except DlopsError:
+        return []
 
 
 def steps(incomplete: str) -> list[str]:

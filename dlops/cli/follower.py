@@ -41,6 +41,8 @@ class Follower:
                 console.err().print(f"[dim]run {event['run_id']}[/]")
             case "preparing" if not self._quiet:
                 console.err().print(f"[dim]preparing the {console.escaped(event['text'])}[/]")
+            case "waiting" if not self._quiet:
+                console.err().print(f"[dim]{console.escaped(event['text'])}[/]")
             case "warning":
                 console.err().print(f"[yellow]warning[/] {console.escaped(event['text'])}")
             case "interrupted":

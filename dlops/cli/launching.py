@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,6 +16,7 @@ from dlops.targets.names import named
 
 if TYPE_CHECKING:
     from dlops.project.plan import Request
+    from dlops.targets.interface import Target
 
 
 def launch_step(step: str, overrides: Sequence[str] | None, common: Common) -> None:
@@ -24,11 +26,13 @@ def launch_step(step: str, overrides: Sequence[str] | None, common: Common) -> N
 
 def launch(asked: Callable[[], Request], common: Common) -> None:
     """Launch what is asked, which is read while the target makes ready, and exit with its outcome's code."""
-    target = DryRun(named(common.on)) if common.dry_run else named(common.on)
-    with target.ahead():
+    expected = named(common.on or "local")
+    with nullcontext() if common.dry_run else expected.ahead():
         from dlops.project.launch import launch as launched
 
         request = asked()
+        target: Target = expected if request.target in ("", expected.name) else named(request.target)
+        target = DryRun(target) if common.dry_run else target
         with Follower(quiet=common.quiet, detached=common.detach) as follower:
             outcome = launched(request, target, show=follower.show, detach=common.detach, dry_run=common.dry_run)
     console.show_outcome(outcome, as_json=common.json, quiet=common.quiet)

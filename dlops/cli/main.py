@@ -29,6 +29,7 @@ COMMANDS = {
         "logs": "Print what a run printed, or follow it.",
         "cancel": "End a run and everything it started.",
         "resume": "Go on where a run was interrupted.",
+        "rerun": "Do once more what a run did.",
         "ui": "Show runs, metrics and models in a browser.",
     },
     "Look after data": {
@@ -37,7 +38,7 @@ COMMANDS = {
     "Look before you launch": {
         "params": "List a step's parameters.",
         "config": "Show each value a step would run with, and its layer.",
-        "doctor": "Check this machine and this project.",
+        "doctor": "Check this machine, this project and a target.",
         "version": "Print the version of dlops.",
     },
 }
@@ -45,7 +46,7 @@ COMMANDS = {
 
 _GROUPS = frozenset({"data"})
 """Commands that have commands of their own: the module holds their Typer app."""
-_TAKES_PARAMETERS = frozenset({"ingest", "finetune", "config", "resume"})
+_TAKES_PARAMETERS = frozenset({"ingest", "finetune", "config", "resume", "rerun"})
 
 
 class Commands(TyperGroup):

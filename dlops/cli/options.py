@@ -83,8 +83,15 @@ class Common:
         ),
     ] = ""
     on: Annotated[
-        str, typer.Option("--on", metavar="TARGET", help="Where to run.", autocompletion=completion.targets)
-    ] = "local"
+        str,
+        typer.Option(
+            "--on",
+            metavar="TARGET",
+            help="Where to run.",
+            autocompletion=completion.targets,
+            show_default="local",
+        ),
+    ] = ""
     env: Annotated[
         str,
         typer.Option(

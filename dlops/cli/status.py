@@ -82,10 +82,12 @@ def _one(run: Run, tracking_uri: str) -> Table:
         ("run", run.run_id),
         ("name", run.name),
         *([("resumed from", run.resumed_from)] if run.resumed_from else []),
+        *([("rerun of", run.rerun_of)] if run.rerun_of else []),
         ("started", started.isoformat(timespec="seconds")),
         ("experiment", run.experiment),
         ("commit", console.commit(run.commit, run.dirty)),
         ("recorded in", masking.url(tracking_uri)),
+        *([("job", run.page)] if run.page else []),
     ]
     rows += [("progress", text)] if (text := _progress(run)) else []
     rows += [(name, Text(value, "bold")) for name, value in run.outputs.items()]

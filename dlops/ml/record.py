@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +48,14 @@ def tag(name: str, value: str, *, run_id: str | None = None) -> None:
 
 
 def resolved(parameter: str, value: str) -> None:
-    """Say what a parameter stood for, by a value that means the same tomorrow: a resumed run takes that."""
+    """Say what a parameter stood for, by a value that means the same tomorrow: a resumed run takes that.
+
+    A copy that was fetched for this run alone is told as what it is a copy of.
+    """
+    origins: dict[str, str] = json.loads(os.environ.get("DLOPS_ORIGINS") or "{}")
+    for copy, origin in origins.items():
+        if value.startswith(copy):
+            value = origin + value.removeprefix(copy)
     tag(f"resolved.{parameter}", value)
 
 
@@ -126,6 +134,11 @@ def system_metrics() -> Iterator[None]:
         yield
     finally:
         monitor.finish()
+
+
+def fail(run_id: str) -> None:
+    """End a run as failed, from any thread, before the process ends without more ado."""
+    mlflow.MlflowClient().set_terminated(run_id, "FAILED")
 
 
 def run_id() -> str | None:

@@ -140,7 +140,8 @@ class Finetune:
     devices: Annotated[int, Range(0, 1024)] = 0
     """Devices of each node that train together; 0 is all of them. With freeze it is always one."""
     nodes: Annotated[int, Range(1, 1024)] = 1
-    """Nodes that train together; whoever starts the step on each sets NODE_RANK, MASTER_ADDR and MASTER_PORT."""
+    """Nodes that train together: of the Ray cluster that it runs on, else those that set NODE_RANK, MASTER_ADDR and
+    MASTER_PORT for it."""
     precision: Literal["auto", "32", "bf16"] = "auto"
     """Arithmetic of the training: bf16 is faster where the hardware has it, which auto finds out, else it takes 32."""
     callbacks: tuple[str, ...] = ()

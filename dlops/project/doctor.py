@@ -15,6 +15,7 @@ from dlops.config import folders, processor
 from dlops.errors import DlopsError
 from dlops.project import environment, plan, preflight, source, spec
 from dlops.steps import STEPS
+from dlops.targets.interface import Target
 
 _PACKAGES = ("mlflow", "torch", "pytorch-lightning", "transformers", "deltalake", "typer")
 _ROOM = 2 * 1024**3
@@ -31,8 +32,8 @@ class Finding:
     text: str
 
 
-def examine(uri: str, tracking_uri: str) -> Iterator[Finding]:
-    """Check Python, packages, tools, processor, disk, tracking store and the project, giving each as it is known."""
+def examine(uri: str, tracking_uri: str, target: Target) -> Iterator[Finding]:
+    """Check Python, packages, tools, processor, disk, project, store and target, giving each as it is known."""
     version = platform.python_version()
     yield Finding(
         "Python", "ok" if (3, 11) <= sys.version_info < (3, 14) else "problem", f"{version} at {sys.executable}"
@@ -43,7 +44,8 @@ def examine(uri: str, tracking_uri: str) -> Iterator[Finding]:
     yield _processor()
     yield _disk(folders.data())
     yield _explained("project", lambda: _project(uri))
-    yield _explained("tracking store", lambda: _store(tracking_uri))  # last: it moves to the store's folder
+    yield _explained("tracking store", lambda: _store(tracking_uri))  # it moves to the store's folder
+    yield from (Finding(*found) for found in target.examine(tracking_uri))
 
 
 def _package(name: str) -> Finding:

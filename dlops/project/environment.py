@@ -17,7 +17,7 @@ from typing import Any
 
 from dlops.config import folders, yaml
 from dlops.errors import ConfigError, UsageError
-from dlops.worker import locks, masking
+from dlops.worker import installed, locks, masking
 
 KINDS = ("local", "uv")
 _CONDA_PYTHON = re.compile(r"(?:[\w-]+::)?python(?P<limits>|[\s=<>~!][\s\d.,*=<>~!]*(?:=\w+)?)")
@@ -33,6 +33,8 @@ class Environment:
     unset: tuple[str, ...] = ()
     lock: str = ""
     """One `NAME==VERSION` a line."""
+    packages: tuple[str, ...] = ()
+    """What a target installs, where it is not this machine."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,35 @@ def problems(kind: str, file: Path | None) -> list[str]:
     return found
 
 
-def ready(kind: str, file: Path | None) -> Environment:
+def ready(kind: str, file: Path | None, lock: str = "") -> Environment:
     """Give the environment, built first where it is not there yet. Takes minutes when packages must be fetched.
+
+    `lock` holds the exact packages, where they are known already: one `NAME==VERSION` a line.
 
     Raises:
         ConfigError: the file cannot be used, or uv cannot resolve or install what it asks for.
         UsageError: no such kind of environment.
     """
     if kind == "local":
-        return Environment("local", (str(Path(sys.executable).parent),), lock=_installed())
+        return Environment("local", (str(Path(sys.executable).parent),), lock=installed.packages())
     if kind != "uv" or file is None:
         raise UsageError(f"There is no environment {kind!r}; there are {', '.join(KINDS)}.")
     wanted = requirements(file)
-    lock = _resolved(wanted)
+    lock = lock or _resolved(wanted)
     folder = _built(wanted, lock)
     return Environment("uv", (str(folder / "bin"),), unset=("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"), lock=lock)
+
+
+def elsewhere(kind: str, file: Path | None, lock: str = "") -> Environment:
+    """Give the environment that another machine is to make; of `local`, it says itself what it has.
+
+    Raises:
+        ConfigError: the file cannot be used, or uv cannot resolve what it asks for.
+    """
+    if kind == "local" or file is None:
+        return Environment(kind, ())
+    lock = lock or _resolved(requirements(file), "--python-platform", "linux")
+    return Environment(kind, (), lock=lock, packages=tuple(line for line in lock.splitlines() if line.strip()))
 
 
 def requirements(file: Path) -> Requirements:
@@ -147,14 +163,13 @@ def _this_python() -> str:
     return platform.python_version().rpartition(".")[0]
 
 
-def _resolved(wanted: Requirements) -> str:
+def _resolved(wanted: Requirements, *options: str) -> str:
     """Resolve to exact versions once per text of the file; delete the cache to resolve anew."""
     text = "\n".join(wanted.packages) + "\n"
     named = [wanted.file.parent / part for line in wanted.packages for part in line.split() if part.endswith(".txt")]
     contents = [path.read_text() for path in named if path.is_file()]
-    key = _digest(
-        text, *contents, wanted.python, platform.platform(), str(wanted.file.parent) if _is_local(text) else ""
-    )
+    where = str(wanted.file.parent) if _is_local(text) else ""
+    key = _digest(text, *contents, *options, wanted.python, platform.platform(), where)
     kept = folders.cache() / "locks" / f"{key}.txt"
     with locks.held(kept.with_suffix(".lock")):
         if not kept.exists():
@@ -168,6 +183,7 @@ def _resolved(wanted: Requirements) -> str:
                 "-q",
                 "--no-header",
                 "--no-annotate",
+                *options,
                 given=text,
             )
             beside = kept.with_suffix(".new")
@@ -211,12 +227,6 @@ def _uv(wanted: Requirements, *arguments: str, given: str = "") -> str:
             hint="Mend the file, or use --env local to run in this interpreter.",
         )
     return answer.stdout
-
-
-def _installed() -> str:
-    """List what this interpreter can import, by its `.dist-info` folders: reading each would take 0.2 s."""
-    folders_found = {file.stem for entry in sys.path if entry for file in Path(entry).glob("*.dist-info")}
-    return "".join(f"{name.replace('-', '==', 1)}\n" for name in sorted(folders_found, key=str.lower))
 
 
 def _is_local(text: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -13,9 +13,8 @@ from dlops.project import environment, plan, preflight, resume, runs
 from dlops.project.environment import Environment
 from dlops.project.outcome import Outcome, error_of
 from dlops.project.plan import Plan, Request
-from dlops.targets.interface import Event, Launched, Target
+from dlops.targets.interface import Event, Launched, Show, Target
 
-Show = Callable[[Event], None]
 _KINDS: dict[str, type[DlopsError]] = {"unreachable": UnreachableError, "usage": UsageError, "config": ConfigError}
 
 
@@ -33,9 +32,13 @@ def launch(request: Request, target: Target, *, show: Show, detach: bool = False
     if not dry_run:
         if planned.environment_kind == "uv":
             show({"event": "preparing", "text": f"environment of {planned.project.environment_file}"})
-        built = environment.ready(planned.environment_kind, planned.project.environment_file)
+        made = environment.ready if target.here else environment.elsewhere
+        built = made(planned.environment_kind, planned.project.environment_file, planned.lock)
+        if not target.here:
+            preflight.check(planned, planned.job(built), target)  # what is to be installed is known only now
+    runs.unhurried()
     with _signals_as_interrupts():
-        return _follow(planned, target.start(planned.job(built)), show, detach)
+        return _follow(planned, target.start(planned.job(built), show), show, detach)
 
 
 def _follow(planned: Plan, launched: Launched, show: Show, detach: bool) -> Outcome:

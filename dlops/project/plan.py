@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dlops.config import folders, load, paths, project_settings
+from dlops.config import folders, load, locations, paths, project_settings
 from dlops.config.load import Setting
 from dlops.config.project_settings import ProjectSettings
 from dlops.errors import UsageError
@@ -21,6 +21,9 @@ from dlops.project.spec import EntryPoint, Project
 from dlops.worker import masking
 from dlops.worker.job import Job
 
+_READ, _WRITTEN = ("path", "location", "dataset", "model"), ("table",)
+"""Types of parameters whose values may name places on this machine."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -31,10 +34,15 @@ class Request:
     uri: str = "."
     version: str = ""
     """Branch, tag or commit of a Git remote."""
+    diff: str = ""
+    """A patch of the project at that revision."""
     entry_point: str = ""
     config_files: Sequence[Path] = ()
-    target: str = "local"
+    target: str = ""
+    """`local` when it is not said."""
     environment: str = ""
+    lock: str = ""
+    """The exact packages of the environment, one `NAME==VERSION` a line; resolved anew when it is not said."""
     experiment: str = ""
     tracking_uri: str = ""
     run_name: str = ""
@@ -56,6 +64,7 @@ class Plan:
     entry_point: EntryPoint
     settings: tuple[Setting, ...]
     environment_kind: str
+    lock: str = ""
     target: str
     experiment: str
     tracking_uri: str
@@ -80,22 +89,25 @@ class Plan:
     def secrets(self) -> tuple[str, ...]:
         return masking.known_secrets(os.environ, self.values, [self.tracking_uri, self.uri])
 
-    def command(self, *, shown: bool = False) -> str:
-        """Give the shell command, exactly as it runs or with secrets masked."""
+    def command(self, *, shown: bool = False, placed: bool = False) -> str:
+        """Give the shell command, exactly as it runs or with secrets masked.
+
+        With `placed`, placeholders stand for places on this machine, which may be others where it runs.
+        """
         values = self.shown_values if shown else self.values
         quoted = {name: shlex.quote(value) for name, value in values.items()}
         if not shown:
+            quoted |= self._with_placeholders() if placed else {}
             quoted |= {name: placeholder for placeholder, name in self._downloaded().items()}
         return self.entry_point.fill(quoted)
 
     def job(self, environment: Environment) -> Job:
         """Turn the plan into what a worker is asked to do."""
-        values = self.values
         return Job(
             step=self.step,
             entry_point=self.entry_point.name,
             target=self.target,
-            command=self.command(),
+            command=self.command(placed=True),
             folder=str(self.source.folder),
             tree=str(self.source.tree or ""),
             tracking_uri=self.tracking_uri,
@@ -104,12 +116,30 @@ class Plan:
             params=self.shown_values,
             tags=self._tags(environment),
             artifacts=self._artifacts(environment),
-            downloads={placeholder: values[name] for placeholder, name in self._downloaded().items()},
+            inputs=self._places(written=False),
+            outputs=self._places(written=True),
+            downloads={placeholder: self.values[name] for placeholder, name in self._downloaded().items()},
+            packages=environment.packages,
             path=environment.path,
             unset=environment.unset,
             secrets=self.secrets,
             lock_folder=str(folders.cache() / "locks"),
         )
+
+    def _with_placeholders(self) -> dict[str, str]:
+        """Give the shell text of parameters that name places on this machine, with a placeholder for each place."""
+        found = {setting.parameter.name: _parts(setting) for setting in self.settings}
+        return {
+            name: ",".join(part.placeholder + (shlex.quote(part.rest) if part.rest else "") for part in parts)
+            for name, parts in found.items()
+            if any(part.place for part in parts)
+        }
+
+    def _places(self, *, written: bool) -> dict[str, str]:
+        """Give the places that are read, or those that are written, by their placeholders."""
+        kinds = _WRITTEN if written else _READ
+        parts = [part for setting in self.settings if setting.parameter.type in kinds for part in _parts(setting)]
+        return {part.placeholder: part.place for part in parts if part.place}
 
     def _downloaded(self) -> dict[str, str]:
         """Give a placeholder for each `path` parameter whose value is a URI: the command wants a local file."""
@@ -122,7 +152,9 @@ class Plan:
     def _tags(self, environment: Environment) -> dict[str, str]:
         source = self.source
         tags = {"mlflow.source.name": source.remote or str(source.folder), "mlflow.project.env": environment.kind}
-        tags |= {"dlops.project": source.project, **self.tags}
+        tags |= {"dlops.project": source.project, "dlops.subfolder": source.subfolder, **self.tags}
+        if source.diff and self._recorded_diff != source.diff:
+            tags["dlops.diff"] = "masked"
         if source.commit:
             tags |= {
                 "mlflow.source.git.commit": source.commit,
@@ -131,13 +163,21 @@ class Plan:
             }
         return tags
 
+    @property
+    def _recorded_diff(self) -> str:
+        """The patch as it may be kept; it differs from the real one where that holds secrets, or is no UTF-8."""
+        return masking.text(self.source.diff, self.secrets).replace("\ufffd", "?")
+
     def _artifacts(self, environment: Environment) -> dict[str, str]:
         shown = self.shown_values
         lines = [f"# dlops {self.step} -c config.yaml"]
         lines += [f"{name}: {_as_yaml(value)}" for name, value in shown.items()]
-        artifacts = {"config.yaml": "\n".join(lines) + "\n", "environment.lock": environment.lock}
+        artifacts = {
+            "config.yaml": "\n".join(lines) + "\n",
+            "environment.lock": masking.text(environment.lock, self.secrets),
+        }
         if self.source.diff:
-            artifacts["source.diff"] = masking.text(self.source.diff, self.secrets)
+            artifacts["source.diff"] = self._recorded_diff
         return {name: text for name, text in artifacts.items() if text}
 
     def as_dict(self) -> dict[str, Any]:
@@ -174,7 +214,7 @@ def make(request: Request) -> Plan:
     Raises:
         UsageError, ConfigError: what was asked, or a file, is wrong; every problem of one kind at once.
     """
-    source = sources.of(request.uri, request.version)
+    source = sources.of(request.uri, request.version, request.diff)
     project = spec.load(source.folder)
     chosen = project_settings.load(source.folder)
     entry_point = _entry_point(request.step, request.entry_point, project, chosen)
@@ -196,7 +236,8 @@ def make(request: Request) -> Plan:
         entry_point=entry_point,
         settings=settings,
         environment_kind=request.environment or ("docker" if project.docker else chosen.environment),
-        target=request.target,
+        lock=request.lock,
+        target=request.target or "local",
         experiment=experiment(request.experiment, chosen.experiment, project.name),
         tracking_uri=tracking_uri(request.tracking_uri),
         run_name=request.run_name,
@@ -238,6 +279,29 @@ def experiment(stated: str, project_setting: str, project_name: str) -> str:
 
 def _entry_point(step: str, name: str, project: Project, chosen: ProjectSettings) -> EntryPoint:
     return project.entry_point(name or chosen.entry_points.get(step, step))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A piece of a parameter's value: a place on this machine, and what else is said with it."""
+
+    placeholder: str
+    place: str
+    rest: str
+    """A table's version; all of a piece that is no place."""
+
+
+def _parts(setting: Setting) -> list[_Part]:
+    """Split the value of a parameter that may name places on this machine; others have no parts."""
+    kind, name, value = setting.parameter.type, setting.parameter.name, setting.value
+    if kind not in (*_READ, *_WRITTEN):
+        return []
+    several = kind == "location" and "," in value and not os.path.lexists(value)
+    found = []
+    for number, text in enumerate(value.split(",") if several else [value]):
+        place = locations.versioned(text)[0] if Path(text).is_absolute() else ""
+        found.append(_Part(f"@dlops-place:{name}:{number}@" if place else "", place, text.removeprefix(place)))
+    return found
 
 
 def _as_yaml(value: str) -> str:

@@ -93,13 +93,14 @@ def parse(uri: str) -> Remote:
     return Remote(address, subfolder, user, password)
 
 
-def checkout(remote: Remote, version: str = "") -> Checkout:
+def checkout(remote: Remote, version: str = "", diff: str = "") -> Checkout:
     """Bring a branch, a tag or a commit (a beginning of its id will do), HEAD where none is named.
 
-    What the cache has is not asked for again; a whole commit id needs no network then.
+    What the cache has is not asked for again; a whole commit id needs no network then. `diff` is a patch that is
+    applied in the project's folder.
 
     Raises:
-        UsageError: there is no such revision, or it has no such folder.
+        UsageError: there is no such revision, it has no such folder, or the patch does not fit it.
         UnreachableError: the remote does not answer or refuses.
     """
     place = folders.cache() / "git" / _name(remote.url)
@@ -108,16 +109,20 @@ def checkout(remote: Remote, version: str = "") -> Checkout:
         repository.prepare()
         commit = repository.commit(version)
         remove_unused(place / "trees")
-        hold = Hold(place / "trees" / commit)
+        patched = f"-{hashlib.sha256(f'{remote.subfolder} {diff}'.encode()).hexdigest()[:12]}" if diff else ""
+        hold = Hold(place / "trees" / f"{commit}{patched}")
         try:
-            if not hold.ready:
+            new = not hold.ready
+            if new:
                 repository.lay_out(commit, hold.folder)
-                hold.say_ready()
             folder = hold.folder / remote.subfolder
             if not folder.is_dir():
                 raise UsageError(
                     f"{remote.shown} has no folder {remote.subfolder} at {commit[:12]}.", hint="Write URL#FOLDER."
                 )
+            if new:
+                repository.patch(hold.folder, diff)
+                hold.say_ready()
         except BaseException:
             hold.release()
             raise
@@ -167,6 +172,19 @@ class _Repository:
         if (tree / ".gitmodules").is_file():
             self._git("submodule", "--quiet", "update", "--init", "--recursive", folder=tree)
 
+    def patch(self, tree: Path, diff: str) -> None:
+        """Apply a patch whose paths begin in the project's folder.
+
+        Raises:
+            UsageError: it does not fit.
+        """
+        if not diff:
+            return
+        below = (f"--directory={self._remote.subfolder}",) if self._remote.subfolder else ()
+        done = self._run(("apply", "--index", "--whitespace=nowarn", *below, "-"), tree, given=diff)
+        if done.returncode:
+            raise UsageError(f"The recorded changes do not fit {self._remote.shown}: {done.stderr.strip()}")
+
     def _refs(self) -> dict[str, str]:
         lines = self._git("ls-remote", "--quiet", self._remote.url).splitlines()
         return {name: commit for commit, name in (line.split("\t", 1) for line in lines)}
@@ -203,14 +221,14 @@ class _Repository:
             raise self._explained(done.stderr)
         return done.stdout
 
-    def _run(self, words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    def _run(self, words: Sequence[str], folder: Path, given: str = "") -> subprocess.CompletedProcess[str]:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             return subprocess.run(
                 ["git", *words],
                 cwd=folder,
                 env=_environment(self._remote),
-                stdin=subprocess.DEVNULL,
+                input=given,
                 capture_output=True,
                 text=True,
                 errors="replace",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from dlops.errors import UsageError
-from dlops.project import plan, remotes
+from dlops.project import plan, recorded, remotes
 from dlops.project import source as sources
 from dlops.project.plan import Request
 from dlops.project.runs import Run, Runs
 from dlops.project.source import Source
-from dlops.worker import masking
 
 PARAMETER = "resume_from"
 """What an entry point takes that can go on: the id of a run. It finds that run's state itself."""
@@ -38,10 +36,12 @@ def again(runs: Runs, run: Run, asked: Request) -> Request:
     return replace(
         asked,
         step=run.step,
-        given={**_values(runs, run, asked.given), PARAMETER: run.run_id},
+        given={**recorded.values(runs, run, asked.given, "resume"), PARAMETER: run.run_id},
         uri=uri,
         version=version,
         entry_point=entry_point,
+        target=asked.target or run.target,
+        environment=asked.environment or run.environment,
         experiment=asked.experiment or run.experiment,
         tags={"dlops.resumed_from": run.run_id},
     )
@@ -60,22 +60,3 @@ def changed(run: Run, uri: str, version: str = "") -> Source | None:
     """Give the project as it is, if that differs from what the run was launched from and anybody knows."""
     found = sources.at_its_commit(sources.of(uri, version))
     return found if run.commit and (found.commit, found.dirty) != (run.commit, run.dirty) else None
-
-
-def _values(runs: Runs, run: Run, given: Mapping[str, str]) -> dict[str, str]:
-    """Give the run's parameters, each as what it stood for then, and those that are given anew.
-
-    Raises:
-        UsageError: some were masked and are not given; all at once.
-    """
-    launched = runs.parameters(run.run_id)
-    values = {**launched, **{name: value for name, value in run.resolved.items() if name in launched}, **given}
-    masked = [name for name, value in values.items() if masking.MASK in value]
-    if masked:
-        told = " ".join(f"{name}=…" for name in masked)
-        raise UsageError(
-            f"Run {run.run_id} was launched with secrets, which no record holds.",
-            problems=[f"{name!r} needs its value again" for name in masked],
-            hint=f"dlops resume {run.run_id} {told}",
-        )
-    return values

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from dlops.config import folders
 from dlops.errors import ConfigError, UnreachableError, UsageError
-from dlops.project import preflight
-from dlops.worker import masking, processes, reaper, tracking
+from dlops.project import jobs, preflight
+from dlops.worker import masking, pieces, processes, reaper, tracking
 from dlops.worker.record import HEARTBEAT, summary
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ _FIRST_PATIENCE, _PATIENCE = 3.0, 10.0
 """Seconds for which a store is asked again: one that never answered is likely not there at all."""
 _WHO_WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """Somebody looks at the screen: MLflow's own retries, and its two minutes for an answer, are a worker's."""
+_SET: set[str] = set()
 _RESOLVED = "dlops.resolved."
 _PAGE = 1000
 """Runs that are asked for at once."""
@@ -62,8 +62,20 @@ class Run:
     entry_point: str = ""
     project: str = ""
     """What it was launched from: a folder, or a Git remote with its subfolder."""
+    remote: str = ""
+    """Where the repository of that folder was cloned from, if anywhere."""
+    subfolder: str = ""
+    """Where in its repository that folder is."""
+    diff_masked: bool = False
+    """Whether what is kept of those differences is not what they were."""
+    environment: str = ""
+    """`local` or `uv`."""
+    page: str = ""
+    """Where the cluster it runs on shows it."""
     resumed_from: str = ""
     """The run that this one went on from."""
+    rerun_of: str = ""
+    """The run that this one did once more."""
     resolved: dict[str, str] = field(default_factory=dict)
     """What parameters stood for, by values that mean the same tomorrow: a table at a version, a model at a commit."""
 
@@ -84,19 +96,31 @@ class Runs:
         """
         check_store(tracking_uri)
         for name, value in _WHO_WAITS.items():
-            os.environ.setdefault(name, value)
+            if name not in os.environ:
+                os.environ[name] = value
+                _SET.add(name)
         self._uri, self._patience = tracking_uri, _FIRST_PATIENCE
         self._experiments: dict[str, str] = {}
+        here = Path.cwd()
         try:
             self._client: MlflowClient = tracking.connect(tracking_uri, str(folders.cache() / "locks"))
         except tracking.Unreachable as error:
             raise UnreachableError(str(error), hint=_WRONG_STORE) from error
+        finally:
+            os.chdir(here)  # it moves to a local store's folder; what is typed next to a command means this one
 
     def recent(self, count: int = 20) -> list[Run]:
         """List the latest runs that `dlops` launched, newest first; those of dead workers are closed first."""
         experiments = self._all_experiments()
         self._asked(lambda: reaper.close_dead_runs(self._client, experiments))
+        self._close_lost(experiments)
         return [self._described(run) for run in self._search(experiments, count)]
+
+    def _close_lost(self, experiments: list[str]) -> None:
+        """Close the runs of jobs that their clusters have lost, however old."""
+        away: set[str] = set()
+        for run in self._search(experiments, _PAGE, "attributes.status = 'RUNNING' AND tags.`dlops.handle` != ''"):
+            self._asked(lambda run=run: jobs.close_if_lost(self._client, run, away))
 
     def every(self) -> Iterator[Any]:
         """Give every run of the store as MLflow knows it, whoever launched it."""
@@ -113,7 +137,8 @@ class Runs:
     def one(self, run_id: str) -> Run:
         """Describe one run; when its worker is dead, close it first."""
         run = self._find(run_id)
-        if self._asked(lambda: reaper.close_if_dead(self._client, run)):
+        closed = self._asked(lambda: reaper.close_if_dead(self._client, run))
+        if closed or self._asked(lambda: jobs.close_if_lost(self._client, run, set())):
             run = self._asked(lambda: self._client.get_run(run.info.run_id))
         return self._described(run)
 
@@ -129,12 +154,13 @@ class Runs:
         if found.status != "RUNNING":
             raise UsageError(f"Run {found.run_id} is not running: it is {found.status}.")
         worker = reaper.identity(run)
-        if worker is None:
+        if worker is None and reaper.HANDLE not in run.data.tags:
             raise UsageError(f"Run {found.run_id} was not launched by dlops, which cannot end it.")
         self._asked(lambda: self._client.set_tag(found.run_id, "dlops.cancel", str(int(time.time()))))
-        if processes.alive(worker):
+        if worker and processes.alive(worker):
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it ends meanwhile, or reads the tag
                 os.kill(int(worker["pid"]), signal.SIGTERM)
+        jobs.ask_to_end(self._client, run)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             now = self.one(found.run_id)
@@ -151,7 +177,7 @@ class Runs:
         shown: set[str] = set()
         while True:
             going_on = follow and self.one(found.info.run_id).status == "RUNNING"
-            for name in self._pieces(found.info.run_id):
+            for name in self._asked(lambda: pieces.written(self._client, found.info.run_id)):
                 if name not in shown:
                     shown.add(name)
                     yield self._text(found.info.run_id, name)
@@ -170,10 +196,17 @@ class Runs:
 
         run = self._find(run_id)
         try:
-            text = self._text(run.info.run_id, "config.yaml")
+            text = self.text(run.info.run_id, "config.yaml")
         except (MlflowException, OSError, UnreachableError):
+            text = ""
+        if not text:
             return dict(run.data.params)
         return {name: str(value) for name, value in (yaml.safe_load(text) or {}).items()}
+
+    def text(self, run_id: str, name: str) -> str:
+        """Give the artifact `name` of a run, a text; empty where it has none."""
+        there = self._asked(lambda: self._client.list_artifacts(run_id))
+        return self._text(run_id, name) if name in {file.path for file in there} else ""
 
     def latest(self) -> str:
         """Give the id of the newest run.
@@ -218,25 +251,16 @@ class Runs:
             self._experiments[number] = self._asked(lambda: self._client.get_experiment(number)).name
         return _described(run, self._experiments[number])
 
-    def _search(self, experiments: list[str], count: int) -> list[Any]:
+    def _search(self, experiments: list[str], count: int, which: str = "tags.`dlops.step` != ''") -> list[Any]:
         if not experiments:
             return []
-        order, ours = ["attributes.start_time DESC"], "tags.`dlops.step` != ''"
-        return list(self._asked(lambda: self._client.search_runs(experiments, ours, max_results=count, order_by=order)))
-
-    def _pieces(self, run_id: str) -> list[str]:
-        attempts = self._asked(lambda: self._client.list_artifacts(run_id, "logs"))
-        files = [
-            file.path
-            for attempt in attempts
-            for file in self._asked(lambda attempt=attempt: self._client.list_artifacts(run_id, attempt.path))
-        ]
-        return sorted(files)
+        order = ["attributes.start_time DESC"]
+        return list(
+            self._asked(lambda: self._client.search_runs(experiments, which, max_results=count, order_by=order))
+        )
 
     def _text(self, run_id: str, name: str) -> str:
-        with tempfile.TemporaryDirectory(prefix="dlops-") as folder:
-            file = Path(self._asked(lambda: self._client.download_artifacts(run_id, name, folder)))
-            return file.read_bytes().decode(errors="replace")  # as it was printed: \r and \r\n stay
+        return str(self._asked(lambda: pieces.text(self._client, run_id, name)))
 
     def _asked(self, call: Any) -> Any:
         try:
@@ -246,6 +270,13 @@ class Runs:
             raise UnreachableError(f"{masking.url(self._uri)} did not answer: {why}", hint=_WRONG_STORE) from error
         self._patience = _PATIENCE
         return answer
+
+
+def unhurried() -> None:
+    """Let MLflow take its time again: what is launched next may upload for minutes."""
+    for name in _SET:
+        os.environ.pop(name, None)
+    _SET.clear()
 
 
 def check_store(tracking_uri: str) -> None:
@@ -288,7 +319,7 @@ def close_lost(tracking_uri: str, run_id: str) -> str:
 
 def _described(run: Any, experiment: str) -> Run:
     tags, info, now = run.data.tags, run.info, time.time()
-    open_run = info.status == "RUNNING"
+    open_run = not reaper.over(run)
     ended = now if open_run or not info.end_time else info.end_time / 1000
     beat = _read(tags.get("dlops.heartbeat", ""))
     progress = _read(tags.get("dlops.progress", ""))
@@ -297,7 +328,7 @@ def _described(run: Any, experiment: str) -> Run:
         run_id=info.run_id,
         name=info.run_name or "",
         step=tags.get("dlops.step", ""),
-        status=info.status,
+        status="RUNNING" if open_run else info.status,
         target=tags.get("dlops.target", ""),
         started=info.start_time / 1000,
         duration_s=round(ended - info.start_time / 1000, 1),
@@ -312,7 +343,13 @@ def _described(run: Any, experiment: str) -> Run:
         dirty=tags.get("dlops.dirty") == "true",
         entry_point=tags.get("mlflow.project.entryPoint", ""),
         project=tags.get("dlops.project", ""),
+        remote=remote if (remote := tags.get("mlflow.source.name", "")) != tags.get("dlops.project", "") else "",
+        subfolder=tags.get("dlops.subfolder", ""),
+        diff_masked=tags.get("dlops.diff") == "masked",
+        environment=tags.get("mlflow.project.env", ""),
+        page=tags.get(reaper.PAGE, ""),
         resumed_from=tags.get("dlops.resumed_from", ""),
+        rerun_of=tags.get("dlops.rerun_of", ""),
         resolved={name.removeprefix(_RESOLVED): value for name, value in tags.items() if name.startswith(_RESOLVED)},
     )
 

@@ -33,6 +33,8 @@ class Source:
     """The repository's `origin`, or what it was fetched from with its `#subfolder`; credentials masked."""
     tree: Path | None = None
     """The cached work tree that the folder is in, or is; whoever goes on with the files holds it too."""
+    subfolder: str = ""
+    """Where in its repository a folder of the user's own lies; empty at the top."""
 
     @property
     def project(self) -> str:
@@ -40,8 +42,8 @@ class Source:
         return self.remote if self.tree else str(self.folder)
 
 
-def of(uri: str, version: str = "") -> Source:
-    """Take a folder as it stands, or a revision of a Git remote; a folder is read, and never changed.
+def of(uri: str, version: str = "", diff: str = "") -> Source:
+    """Take a folder as it stands, or a revision of a Git remote, patched; a folder is read, and never changed.
 
     A remote is asked once by a process; the files stay until the process ends.
 
@@ -50,7 +52,7 @@ def of(uri: str, version: str = "") -> Source:
         UnreachableError: the remote does not answer or refuses.
     """
     if remotes.is_remote(uri):
-        return _fetched(uri, version)
+        return _fetched(uri, version, diff)
     path = paths.absolute(uri)
     if not path.is_dir():
         raise UsageError(f"There is no folder {path}.", hint="Name a project with --uri: a folder, or a Git remote.")
@@ -63,17 +65,25 @@ def of(uri: str, version: str = "") -> Source:
 
 
 @cache
-def _fetched(uri: str, version: str) -> Source:
+def _fetched(uri: str, version: str, diff: str) -> Source:
     remote = remotes.parse(uri)
-    found = remotes.checkout(remote, version)
+    found = remotes.checkout(remote, version, diff)
     atexit.register(found.hold.release)
-    return Source(found.folder, found.commit, remote=remote.shown, tree=found.hold.folder)
+    return Source(found.folder, found.commit, bool(diff), diff, remote.shown, found.hold.folder)
+
+
+def repository(folder: Path, commit: str) -> str:
+    """Give the `file://` URI of the Git repository that a folder is in; empty where that has not this commit."""
+    if not folder.is_dir() or _git(folder, "cat-file", "-e", f"{commit}^{{commit}}") is None:
+        return ""
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    return f"file://{top.strip()}" if top else ""
 
 
 def at_its_commit(source: Source) -> Source:
     """Add what Git knows of the folder: commit, whether it is dirty, the patch, and its remote."""
     if source.tree:
-        return source  # laid out by us: known, and clean
+        return source  # laid out by us: all is known
     status = _git(source.folder, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".")
     if status is None:
         return source
@@ -85,7 +95,8 @@ def at_its_commit(source: Source) -> Source:
     tracked = [line for line in changes if not line.startswith("?")]
     diff = _git(source.folder, *_DIFF, "--", ".") if tracked else ""
     remote = (_git(source.folder, "remote", "get-url", "origin") or "").strip()
-    return Source(source.folder, commit, bool(changes), diff or "", masking.url(remote))
+    below = (_git(source.folder, "rev-parse", "--show-prefix") or "").strip().rstrip("/")
+    return Source(source.folder, commit, bool(changes), diff or "", masking.url(remote), subfolder=below)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
-from dlops.targets.interface import Event, Target
+from dlops.targets.interface import Event, Finding, Show, Target
 from dlops.worker.job import Job
 
 
@@ -25,7 +25,7 @@ class DryRun:
 
     def __init__(self, instead_of: Target) -> None:
         self._instead_of = instead_of
-        self.name = instead_of.name
+        self.name, self.here = instead_of.name, instead_of.here
 
     def ahead(self) -> AbstractContextManager[None]:
         """Begin nothing."""
@@ -35,6 +35,10 @@ class DryRun:
         """List what the real target would say."""
         return self._instead_of.problems(job)
 
-    def start(self, job: Job) -> Planned:  # noqa: ARG002 - the interface's
+    def examine(self, tracking_uri: str) -> Iterator[Finding]:
+        """Find what the real target does."""
+        return self._instead_of.examine(tracking_uri)
+
+    def start(self, job: Job, show: Show) -> Planned:  # noqa: ARG002 - the interface's
         """Start nothing."""
         return Planned()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
-from dlops.targets.interface import Event
+from dlops.targets.interface import Event, Finding, Show
 from dlops.worker import tracking
 from dlops.worker.job import Job
 
@@ -79,6 +79,7 @@ class Local:
     """The target `local`."""
 
     name = "local"
+    here = True
 
     def __init__(self) -> None:
         self._waiting: LocalRun | None = None
@@ -107,7 +108,11 @@ class Local:
             return [f"{place} cannot be written: the tracking store {database} needs it"]
         return []
 
-    def start(self, job: Job) -> LocalRun:
+    def examine(self, tracking_uri: str) -> Iterator[Finding]:  # noqa: ARG002 - the interface's
+        """Find nothing: `dlops doctor` looks at this machine itself."""
+        return iter(())
+
+    def start(self, job: Job, show: Show) -> LocalRun:  # noqa: ARG002 - the interface's
         """Hand the job to the worker that waits for it, or to a new one."""
         run, self._waiting = self._waiting or _worker(), None
         run.hand_over(job)

@@ -10,6 +10,7 @@ ended     status, exit_code, error, gate, params, metrics, outputs, duration_s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -25,10 +26,10 @@ class Events:
 
     def emit(self, event: str, **values: Any) -> None:
         """Append one event. A reader that is gone, or a full disk, must not end the work."""
-        line = json.dumps({"event": event, **values}).encode() + b"\n"
-        with self._lock:
-            try:
-                while line:
-                    line = line[os.write(self._descriptor, line) :]
-            except OSError:
-                return
+        self.write(json.dumps({"event": event, **values}).encode() + b"\n")
+
+    def write(self, data: bytes) -> None:
+        """Append data in one piece."""
+        with self._lock, contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(self._descriptor, data) :]

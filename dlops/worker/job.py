@@ -16,9 +16,17 @@ class Job:
     entry_point: str
     target: str
     command: str
-    """Shell text; each key of `downloads` in it stands for the local copy of that URI."""
+    """Shell text; a key of `inputs` or `outputs` in it stands for that path, of `downloads` for a copy of that URI."""
     folder: str
-    """Absolute path of the project's files, where the command runs."""
+    """Absolute path of the project's files, where the command runs; empty where they come as an `archive`."""
+    archive: str = ""
+    """A tar archive of the project's files, unpacked for this job."""
+    probe: bool = False
+    """Whether nothing is to be run, and only told what a job would find."""
+    client: str = ""
+    """What is installed for the worker where its Python has no MLflow: `mlflow-skinny==VERSION`."""
+    run_id: str = ""
+    """The run to go on with, which whoever launched this has made; none where the worker makes it."""
     tree: str = ""
     """The cached work tree that the folder is in, held until the job has ended; none where it is the user's own."""
     tracking_uri: str
@@ -29,10 +37,20 @@ class Job:
     tags: dict[str, str] = field(default_factory=dict)
     artifacts: dict[str, str] = field(default_factory=dict)
     """Name → text, logged when the run starts."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Placeholder in `command` → file or folder of the machine that it was launched from."""
+    outputs: dict[str, str] = field(default_factory=dict)
+    """Placeholder in `command` → place on that machine which the command writes."""
     downloads: dict[str, str] = field(default_factory=dict)
     """Placeholder in `command` → URI that is fetched before the command starts."""
+    uploaded: dict[str, str] = field(default_factory=dict)
+    """Placeholder of `downloads` → where it lies on the machine that it was launched from."""
     path: tuple[str, ...] = ()
     """Folders put before PATH: the environment the command runs in."""
+    packages: tuple[str, ...] = ()
+    """What the target installs for the command, one `NAME==VERSION` each; none where its own Python is taken."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Environment variables of the worker and the command; they may be secret."""
     unset: tuple[str, ...] = ()
     """Environment variables the command must not inherit."""
     secrets: tuple[str, ...] = ()

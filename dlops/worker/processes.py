@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -20,6 +21,11 @@ _PROC = Path("/proc")
 def identity(pid: int) -> dict[str, str]:
     """Describe a process of this machine so that it is never mistaken for a later one with its number."""
     return {**_place(), "boot": boot_id(), "pid": str(pid), "started": started(pid)}
+
+
+def this() -> str:
+    """Describe this process as a tag holds it."""
+    return json.dumps(identity(os.getpid()))
 
 
 def boot_id() -> str:
@@ -125,4 +131,5 @@ def _marked(pid: int, entry: bytes) -> bool:
 
 
 def _ask(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    plain = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}  # what is compared later must not be said in other words
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=plain).stdout.strip()

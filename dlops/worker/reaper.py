@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from dlops.worker import processes, scratch
@@ -10,7 +11,12 @@ from dlops.worker import processes, scratch
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+HANDLE, LAUNCHER, PAGE = "dlops.handle", "dlops.launcher", "dlops.page"
+"""Tags of a run that goes to a cluster: what the job is known by, which process hands it over, where it is shown."""
+_SILENCE, _ABANDONED = 60.0, 3600.0
+"""Seconds without a heartbeat: of a worker elsewhere that may be dead, of a launch that came to nothing."""
 ERROR = "The worker that ran this was killed (or its machine was restarted); whatever it had started was ended."
+NOT_HANDED_OVER = "The command line that launched this was killed before it had handed the job over."
 
 
 def close_dead_runs(client: MlflowClient, experiment_ids: list[str]) -> list[str]:
@@ -24,20 +30,55 @@ def close_dead_runs(client: MlflowClient, experiment_ids: list[str]) -> list[str
 def close_if_dead(client: MlflowClient, run: Any) -> bool:
     """Close one open run when its worker is certainly dead; say whether it was."""
     worker = identity(run)
-    if run.info.status != "RUNNING" or worker is None or processes.alive(worker) is not False:
+    if over(run) or worker is None or not (_is_dead(worker, run) or _abandoned(run)):
         return False
     if worker["boot"] == processes.boot_id():
         processes.end(run.info.run_id, group=-1, grace=5.0)
     scratch.remove(run.info.run_id)
-    client.set_tag(run.info.run_id, "dlops.error", ERROR)
+    error = ERROR if "dlops.worker" in run.data.tags else NOT_HANDED_OVER
+    client.set_tag(run.info.run_id, "dlops.error", error)
     client.set_terminated(run.info.run_id, "FAILED")
     return True
 
 
+def _is_dead(worker: dict[str, str], run: Any) -> bool:
+    """Say whether a worker is certainly dead. Another machine may have this one's name: then its heartbeat tells."""
+    if processes.alive(worker) is not False:
+        return False
+    return worker["boot"] == processes.boot_id() or _age(run) > _SILENCE
+
+
+def _abandoned(run: Any) -> bool:
+    """Say whether whoever handed a run over never finished, on a machine that may be no more."""
+    return "dlops.worker" not in run.data.tags and _age(run) > _ABANDONED
+
+
+def _age(run: Any) -> float:
+    """Give the seconds since a run's last heartbeat."""
+    beat = run.data.tags.get("dlops.heartbeat", "")
+    return time.time() - float(beat) if beat.isdecimal() else float("inf")
+
+
+def over(run: Any) -> bool:
+    """Say whether a run has ended. A script ends its run itself, by MLflow's own means, while it still goes on.
+
+    What counts is what the worker says, or whoever closed the run for it.
+    """
+    tags = run.data.tags
+    return run.info.status != "RUNNING" and (
+        "dlops.worker" not in tags or not {"dlops.exit_code", "dlops.error"}.isdisjoint(tags)
+    )
+
+
 def identity(run: Any) -> dict[str, str] | None:
-    """Read which process keeps a run: a `processes.identity`; `None` for a run that is not ours."""
+    """Read which process keeps a run, its worker, or whoever still hands it over: a `processes.identity`.
+
+    `None` for a run that is not ours, and for a job that a cluster has and no worker has begun.
+    """
+    tags = run.data.tags
+    keeper = tags.get("dlops.worker") or (tags.get(LAUNCHER) if HANDLE not in tags else None)
     try:
-        worker = {str(key): str(value) for key, value in json.loads(run.data.tags["dlops.worker"]).items()}
-    except (KeyError, ValueError, AttributeError):
+        worker = {str(key): str(value) for key, value in json.loads(keeper or "").items()}
+    except (ValueError, AttributeError):
         return None
     return worker if {"host", "boot", "pid", "started"} <= worker.keys() and worker["pid"].isdecimal() else None

@@ -10,11 +10,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from dlops.worker import processes, tracking
+from dlops.worker import pieces, processes, reaper, tracking
 from dlops.worker.ending import Ending
 from dlops.worker.events import Events
 from dlops.worker.job import Job
-from dlops.worker.reaper import close_dead_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,14 +26,49 @@ _PATIENCE = 120.0
 _LONGEST_PARAM, _LONGEST_TAG = 6000, 8000
 
 
+class Over(Exception):
+    """The run that a job was to go on with has ended meanwhile, or is another worker's."""
+
+
+def create(client: MlflowClient, job: Job, **tags: str) -> Any:
+    """Make the run of a job, with its tags and these further ones.
+
+    Raises:
+        Unreachable: the store does not answer, or its experiment was deleted.
+    """
+    experiment_id = tracking.experiment(client, job.experiment)
+    now = int(time.time() * 1000)
+    every = {
+        **job.tags,
+        "mlflow.user": _user(),
+        "mlflow.source.type": "PROJECT",
+        "mlflow.project.entryPoint": job.entry_point,
+        "dlops.step": job.step,
+        "dlops.target": job.target,
+        "dlops.heartbeat": str(now // 1000),
+        **tags,
+    }
+    name = job.run_name or f"{job.step}-{time.strftime('%m%d-%H%M%S')}"
+    every = {key: value[:_LONGEST_TAG] for key, value in every.items() if value}
+    return tracking.patiently(
+        lambda: client.create_run(experiment_id, start_time=now, tags=every, run_name=name), seconds=10
+    )
+
+
 class Record:
     """One run and what is written to it. `start` begins a thread that keeps the record; `finish` ends it."""
 
     def __init__(self, client: MlflowClient, job: Job, events: Events) -> None:
+        """Make the run, or take over the one that the job names.
+
+        Raises:
+            Unreachable: the store does not answer.
+            Over: the run that the job names is not to be gone on with.
+        """
         self._client, self._job, self._events = client, job, events
-        self.experiment_id = tracking.experiment(client, job.experiment)
-        run = tracking.patiently(self._create, seconds=10)
+        run = self._taken_over() if job.run_id else create(client, job, **self._sign())
         self.run_id: str = run.info.run_id
+        self.experiment_id: str = run.info.experiment_id
         self.stop_asked = threading.Event()
         """Set when someone, anywhere, asked for the run's end with the tag `dlops.cancel`."""
         self.progress: dict[str, Any] = {}
@@ -76,21 +110,25 @@ class Record:
         run = tracking.patiently(lambda: self._client.get_run(self.run_id), seconds=_PATIENCE)
         return summary(run)
 
-    def _create(self) -> Any:
-        now = int(time.time() * 1000)
-        tags = {
-            **self._job.tags,
-            "mlflow.user": _user(),
-            "mlflow.source.type": "PROJECT",
-            "mlflow.project.entryPoint": self._job.entry_point,
-            "dlops.step": self._job.step,
-            "dlops.target": self._job.target,
-            "dlops.worker": json.dumps(processes.identity(os.getpid())),
-            "dlops.heartbeat": str(now // 1000),
-        }
-        name = self._job.run_name or f"{self._job.step}-{time.strftime('%m%d-%H%M%S')}"
-        tags = {key: value[:_LONGEST_TAG] for key, value in tags.items() if value}
-        return self._client.create_run(self.experiment_id, start_time=now, tags=tags, run_name=name)
+    def _taken_over(self) -> Any:
+        """Go on with the run that whoever launched this has made: once, by one worker."""
+        run = tracking.patiently(lambda: self._client.get_run(self._job.run_id), seconds=_PATIENCE)
+        if reaper.over(run):
+            raise Over(f"Run {self._job.run_id} is {run.info.status}: there is nothing to do.")
+        if "dlops.worker" in run.data.tags:
+            raise Over(f"Run {self._job.run_id} has a worker already.")
+        self.run_id = self._job.run_id
+        tracking.patiently(self._take_over, seconds=_PATIENCE)
+        return run
+
+    def _take_over(self) -> None:
+        for name, value in {**self._sign(), "dlops.heartbeat": str(int(time.time()))}.items():
+            self._client.set_tag(self.run_id, name, value)
+
+    @staticmethod
+    def _sign() -> dict[str, str]:
+        """Say by a tag which process keeps the run."""
+        return {"dlops.worker": processes.this()}
 
     def log_params(self) -> None:
         """Log the parameters, before the command can log any of its own.
@@ -102,15 +140,17 @@ class Record:
 
         params = [Param(name, _fitting(value)) for name, value in self._job.params.items()]
         if params:
-            tracking.patiently(lambda: self._client.log_batch(self.run_id, params=params), seconds=10)
+            patience = _PATIENCE if self._job.run_id else 10.0
+            tracking.patiently(lambda: self._client.log_batch(self.run_id, params=params), seconds=patience)
 
     def _keep(self) -> None:
-        self._tried("the run's inputs could not be kept", self._log_inputs)
+        kept = self._tried("the run's inputs could not be kept yet", self._log_inputs)
         self._tried("runs of killed workers could not be closed", self._close_dead_runs)
         next_beat = time.monotonic() + HEARTBEAT / 2
         next_piece = time.monotonic() + _FIRST_PIECES
         while not self._ending.wait(max(0.0, min(next_beat, next_piece) - time.monotonic())):
             if time.monotonic() >= next_piece:
+                kept = kept or self._tried("the run's inputs could not be kept yet", self._log_inputs)
                 self._tried("log pieces wait for the tracking store", self._write_piece)
                 young = time.monotonic() - self._begun < 60
                 next_piece = time.monotonic() + (_FIRST_PIECES if young else _LATER_PIECES)
@@ -124,7 +164,7 @@ class Record:
             self._client.log_text(self.run_id, text, name)
 
     def _close_dead_runs(self) -> None:
-        close_dead_runs(self._client, [self.experiment_id])
+        reaper.close_dead_runs(self._client, [self.experiment_id])
 
     def _beat(self) -> None:
         self._client.set_tag(self.run_id, "dlops.heartbeat", str(int(time.time())))
@@ -138,8 +178,7 @@ class Record:
             piece = bytes(self._unwritten)
         if not piece:
             return
-        name = f"logs/1/{self._pieces + 1:06d}.log"
-        text = piece.decode(errors="replace")
+        name, text = pieces.name(self._pieces + 1), piece.decode(errors="replace")
         tracking.patiently(lambda: self._client.log_text(self.run_id, text, name), seconds=patience)
         self._pieces += 1
         with self._lock:
@@ -150,12 +189,14 @@ class Record:
             self._client.set_tag(self.run_id, name, value[:_LONGEST_TAG])
         self._client.set_terminated(self.run_id, status)
 
-    def _tried(self, complaint: str, write: Any) -> None:
+    def _tried(self, complaint: str, write: Any) -> bool:
         """Write; a store that is away for a while is said and tried again later, the work goes on."""
         try:
             write()
         except Exception as error:  # whatever a client, a driver or a network raises
             self._events.emit("warning", text=f"{complaint}: {error}")
+            return False
+        return True
 
 
 def summary(run: Any) -> dict[str, Any]:

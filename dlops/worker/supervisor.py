@@ -11,21 +11,27 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tarfile
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from dlops.worker import masking, processes, scratch, tracking
 from dlops.worker.ending import Ending, ending
 from dlops.worker.events import Events
+from dlops.worker.guard import Guard
 from dlops.worker.job import Job
-from dlops.worker.record import Record
+from dlops.worker.record import Over, Record
 from dlops.worker.work_trees import Hold
 
 _TAIL = 65536
 """Characters of output kept for the command's own last error."""
 _DRAIN = 1.0
 """Seconds for which the output of a command that is over is still read, when something it left behind goes on."""
+_PATIENCE = 120.0
+"""Seconds for which a tracking store that is away is asked for what was uploaded for the run."""
 _PROGRESS = ("done", "total", "unit", "text")
 
 
@@ -36,18 +42,20 @@ class Supervisor:
         self._job, self._events = job, events
         self._asked = 0
         self._tail = ""
+        self._guard: Guard | None = None
+        self._origins: dict[str, str] = {}
         self._stream = masking.Stream(job.secrets)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def run(self) -> None:
-        """Run the job; what there is to say is said in events."""
+    def run(self) -> bool:
+        """Run the job, and say whether it ended well; what else there is to say is said in events."""
         signal.signal(signal.SIGTERM, self._ask_to_end)
         signal.signal(signal.SIGINT, self._ask_to_end)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with Hold(Path(self._job.tree)) if self._job.tree else contextlib.nullcontext():
-            self._run()
+            return self._run()
 
-    def _run(self) -> None:
+    def _run(self) -> bool:
         began = time.monotonic()
         try:
             client = tracking.connect(self._job.tracking_uri, self._job.lock_folder)
@@ -55,31 +63,50 @@ class Supervisor:
         except tracking.Unreachable as error:
             hint = "Check --tracking-uri (or MLFLOW_TRACKING_URI); nothing was started."
             self._events.emit("failed", kind="unreachable", message=str(error), hint=hint)
-            return
+            return False
+        except Over as error:
+            self._events.emit("failed", kind="usage", message=str(error), hint="")
+            return False
         try:
             end = self._recorded(record)
         except Exception as error:  # a fault of ours or of the machine: the run must say so, not stay open
             end = Ending("FAILED", 1, f"The worker failed: {type(error).__name__}: {error}")
         self._finish(record, end, began)
+        if self._guard:
+            self._guard.dismiss()
+        return end.status == "FINISHED"
 
     def _recorded(self, record: Record) -> Ending:
         record.log_params()
         self._events.emit("started", run_id=record.run_id, experiment_id=record.experiment_id)
         with scratch.made(record.run_id) as folder:
             record.start()
+            project = self._unpacked(folder)
             command = self._with_downloads(folder)
             if self._asked:
                 return ending(0, "", stopped="ended before its command started")
-            child = self._start(command, record, folder)
+            self._guard = Guard(record.run_id, self._job.tracking_uri)
+            child = self._start(command, record, project, folder)
+            self._guard.watch(child.pid)
             try:
                 stopped = self._watch(child, record, folder / "progress.json")
             finally:
                 processes.end(record.run_id, group=child.pid, grace=2.0 if child.poll() is not None else 0.0)
         return ending(child.wait(), self._tail, stopped=stopped)
 
-    def _start(self, command: str, record: Record, folder: Path) -> subprocess.Popen[bytes]:
-        environment = {name: value for name, value in os.environ.items() if name not in self._job.unset}
-        environment.pop("MLFLOW_EXPERIMENT_NAME", None)
+    def _unpacked(self, scratch_folder: Path) -> Path:
+        """Give the folder of the project's files; those of an archive go when the run has ended."""
+        if not self._job.archive:
+            return Path(self._job.folder)
+        with tarfile.open(self._job.archive) as archive:
+            # ours: its links may lead where the user's do; older Pythons know no filters
+            trusted: dict[str, Any] = {"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}
+            archive.extractall(scratch_folder / "project", **trusted)  # noqa: S202
+        return scratch_folder / "project"
+
+    def _start(self, command: str, record: Record, project: Path, folder: Path) -> subprocess.Popen[bytes]:
+        left_out = {*self._job.unset, *tracking.own_settings(), "MLFLOW_EXPERIMENT_NAME"}
+        environment = {name: value for name, value in os.environ.items() if name not in left_out}
         environment.update(
             PATH=os.pathsep.join([*self._job.path, environment.get("PATH", os.defpath)]),
             PYTHONUNBUFFERED="1",
@@ -87,11 +114,12 @@ class Supervisor:
             MLFLOW_EXPERIMENT_ID=record.experiment_id,
             MLFLOW_RUN_ID=record.run_id,
             DLOPS_PROGRESS=str(folder / "progress.json"),
+            DLOPS_ORIGINS=json.dumps(self._origins),
         )
         environment[processes.MARK] = record.run_id
         return subprocess.Popen(
             [shutil.which("bash") or "/bin/sh", "-c", command],
-            cwd=self._job.folder,
+            cwd=project,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -153,15 +181,20 @@ class Supervisor:
         return changed
 
     def _with_downloads(self, scratch_folder: Path) -> str:
-        """Fetch what the command needs as local files, and put their places into it."""
+        """Fetch what the command needs as local files, and put the places of all of them into it."""
         command = self._job.command
+        for placeholder, path in {**self._job.inputs, **self._job.outputs}.items():
+            command = command.replace(placeholder, shlex.quote(path))
         for number, (placeholder, uri) in enumerate(self._job.downloads.items()):
             from mlflow.artifacts import download_artifacts
 
             folder = scratch_folder / f"param_{number}"
             folder.mkdir()
-            local = download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self._job.tracking_uri)
+            fetch = partial(download_artifacts, uri, dst_path=str(folder), tracking_uri=self._job.tracking_uri)
+            local = tracking.patiently(fetch, seconds=_PATIENCE if placeholder in self._job.uploaded else 0.0)
             command = command.replace(placeholder, shlex.quote(str(local)))
+            if placeholder in self._job.uploaded:
+                self._origins[str(local)] = self._job.uploaded[placeholder]
         return command
 
     def _finish(self, record: Record, end: Ending, began: float) -> None:

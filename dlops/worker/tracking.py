@@ -24,6 +24,13 @@ Result = TypeVar("Result")
 _NOT_IN_SKINNY = ("pandas", "numpy", "scipy", "pyarrow", "sklearn", "matplotlib", "IPython")
 """What `mlflow` imports when it is there and does without in `mlflow-skinny`: a third of its import time."""
 
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # `patiently` asks again
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+_OWN: set[str] = set()
 _FINAL = frozenset(
     {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED"}
 )
@@ -37,6 +44,11 @@ def load() -> None:
     """Import MLflow now, so that `connect` need not; where that fails, `connect` says why."""
     with contextlib.suppress(Exception), _no_collection():
         _mlflow_client()
+
+
+def own_settings() -> frozenset[str]:
+    """Name the variables that were set here and are no command's: it waits longer for a server, having nothing else."""
+    return frozenset(_OWN)
 
 
 def connect(uri: str, lock_folder: str = "") -> MlflowClient:
@@ -118,10 +130,9 @@ def patiently(call: Callable[[], Result], *, seconds: float) -> Result:
 def _mlflow_client() -> Any:
     """Import MLflow the way its own skinny package installs it: without the data-frame stack."""
     if "mlflow" not in sys.modules:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        _OWN.update({"MLFLOW_HTTP_REQUEST_MAX_RETRIES"} - os.environ.keys())
+        for name, value in _SETTINGS.items():
+            os.environ.setdefault(name, value)
         left_out = [name for name in _NOT_IN_SKINNY if name not in sys.modules]
         sys.modules.update(dict.fromkeys(left_out))  # type: ignore[arg-type]  # None: "not installed"
         try:

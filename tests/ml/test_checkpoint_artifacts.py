@@ -1,15 +1,5 @@
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import mlflow
@@ -17,6 +7,7 @@ import pytest
 
 from dlops.errors import StepFailed
 from dlops.ml import checkpoint_artifacts, checkpoints, record
+from tests import servers
 
 
 def keep(name, series="seed-0-"):
@@ -122,34 +113,10 @@ def test_an_unknown_run_is_told_with_its_name(run):
 @pytest.fixture
 def server(tmp_path, initialised_store):
     """MLflow's own server, which keeps artifacts where this process sees no files; it ends with the test."""
-    shutil.copy(initialised_store, tmp_path / "server.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--serve-artifacts"]
-    command += ["--artifacts-destination", str(tmp_path / "served")]
-    environ = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (tmp_path / "server.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=log, stderr=log, start_new_session=True)
-    uri = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 90
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(f"{uri}/health", timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None, (tmp_path / "server.log").read_text()
-                assert time.monotonic() < deadline, (tmp_path / "server.log").read_text()
-                time.sleep(0.2)
-        mlflow.set_tracking_uri(uri)
-        yield tmp_path / "served", process
-    finally:
+    with servers.tracking(tmp_path / "server", initialised_store) as served:
+        mlflow.set_tracking_uri(served.uri)
+        yield served
         mlflow.set_tracking_uri(None)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def test_a_store_elsewhere_gets_and_gives_them(server, tmp_path, monkeypatch):
@@ -157,7 +124,6 @@ def test_a_store_elsewhere_gets_and_gives_them(server, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    served, process = server
     mlflow.set_experiment("elsewhere")
     run = mlflow.start_run()
     try:
@@ -167,11 +133,10 @@ def test_a_store_elsewhere_gets_and_gives_them(server, tmp_path, monkeypatch):
             assert not file.exists(), "it was but sent from there"
         assert kept() == ["seed-0-00000002.safetensors", "seed-0-00000003.safetensors"]
         assert found(run.info.run_id) == "00000003"
-        (damaged,) = served.rglob("seed-0-00000003.safetensors")
+        (damaged,) = server.artifacts.rglob("seed-0-00000003.safetensors")
         damaged.write_bytes(b"cut")
         assert found(run.info.run_id) == "00000002"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        server.stop()
         with pytest.raises(StepFailed, match=r"seed-0-00000004\.safetensors cannot be kept"):
             keep("00000004")
         with pytest.raises(StepFailed, match=f"The run {run.info.run_id} cannot be read"):

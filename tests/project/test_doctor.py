@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from dlops.project.doctor import examine
+from dlops.targets.local import Local
 
 
 def findings(uri, tracking_uri):
-    return {finding.name: finding for finding in examine(str(uri), tracking_uri)}
+    return {finding.name: finding for finding in examine(str(uri), tracking_uri, Local())}
 
 
 def test_a_sound_project_and_a_store_that_is_not_there_yet(small, contents, tmp_path):

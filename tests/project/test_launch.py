@@ -21,6 +21,7 @@ class Scripted:
     """A target whose jobs say what a test wrote; an exception among the events is raised where it stands."""
 
     name = "scripted"
+    here = True
 
     def __init__(self, *events, problems=()):
         self.script = list(events)
@@ -31,7 +32,7 @@ class Scripted:
     def problems(self, job):
         return self._problems
 
-    def start(self, job):
+    def start(self, job, show):
         self.job = job
         return self
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -204,3 +205,16 @@ def test_completion_makes_no_file_and_says_nothing(tmp_path):
 def test_silence_begins_after_missed_heartbeats():
     facts = {"run_id": "r", "name": "", "step": "", "status": "RUNNING", "target": "", "started": 0, "duration_s": 0}
     assert [Run(**facts, heartbeat_s=age).silent for age in (None, 0, 59, 61)] == [False, False, False, True]
+
+
+def test_a_look_at_runs_changes_nothing_for_what_is_launched_next(store, tmp_path, monkeypatch):
+    """Neither the folder that paths are relative to, nor the time that an upload may take."""
+    monkeypatch.chdir(tmp_path)
+    runs.unhurried()  # what other tests looked at
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "99")
+    runs.Runs(store)
+    assert Path.cwd() == tmp_path
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+    runs.unhurried()
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "99"

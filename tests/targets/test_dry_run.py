@@ -5,6 +5,7 @@ from __future__ import annotations
 from dlops.targets.dry_run import DryRun
 from dlops.targets.local import Local
 from dlops.worker.job import Job
+from tests.targets.here import quietly
 
 
 def job(tmp_path, **fields):
@@ -21,7 +22,7 @@ def job(tmp_path, **fields):
 
 def test_nothing_is_started_and_nothing_created(tmp_path):
     dry = DryRun(Local())
-    launched = dry.start(job(tmp_path))
+    launched = dry.start(job(tmp_path), quietly)
     launched.terminate()
     assert [event["event"] for event in launched.events()] == ["planned"]
     assert list(tmp_path.iterdir()) == []

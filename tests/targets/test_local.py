@@ -11,6 +11,7 @@ import pytest
 
 from dlops.targets.local import Local, LocalRun
 from dlops.worker.job import Job
+from tests.targets.here import quietly
 
 ENDED = {"event": "ended", "status": "FINISHED"}
 
@@ -129,7 +130,7 @@ def test_problems_with_the_store(tmp_path, uri, said):
 def test_a_worker_started_ahead_takes_the_job(tmp_path):
     target = Local()
     with target.ahead():
-        run = target.start(job(tmp_path, "sqlite://///nowhere\0/x.db"))
+        run = target.start(job(tmp_path, "sqlite://///nowhere\0/x.db"), quietly)
     with run._events, run._errors:
         assert [event["event"] for event in run.events()] == ["failed"]
 
@@ -150,6 +151,6 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 def test_a_worker_that_cannot_begin_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    run = Local().start(job(tmp_path, "sqlite:///x"))
+    run = Local().start(job(tmp_path, "sqlite:///x"), quietly)
     with run._events, run._errors:
         assert [event["event"] for event in run.events()] == ["lost"]

@@ -1,27 +1,56 @@
-"""Targets by name; `local` always exists."""
+"""Targets by name: `local` always exists, the others are configured by the user."""
 
 from __future__ import annotations
 
 import pytest
 
-from dlops.errors import UsageError
-from dlops.targets.names import NAMES, named
+from dlops.errors import ConfigError, UsageError
+from dlops.targets import names
+from dlops.targets.remote import Remote
+
+GPU = "gpu: {kind: ray, address: 'http://127.0.0.1:1', pass_variables: [OF_TODAY]}\n"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_name_gives_a_target_of_that_name(name):
-    assert named(name).name == name
+@pytest.fixture
+def gpu(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/targets.yaml").write_text(GPU)
 
 
-def test_local_always_exists():
-    assert "local" in NAMES
+def test_local_always_exists(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert names.known() == ["local"]
+    assert names.named("local").name == "local"
+    assert names.cluster("local") is None
+
+
+def test_a_configured_one_is_a_cluster(gpu, monkeypatch):
+    assert names.known() == ["local", "gpu"]
+    with pytest.raises(ConfigError, match=r"targets.yaml:1: gpu passes OF_TODAY on, which this shell does not have"):
+        names.named("gpu")
+    monkeypatch.setenv("OF_TODAY", "x")
+    target = names.named("gpu")
+    assert isinstance(target, Remote)
+    assert (target.name, target.here) == ("gpu", False)
+    assert names.cluster("gpu").settings.address == "http://127.0.0.1:1"
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("locl", "There is no target 'locl'; did you mean 'local'?"), ("gpu", "There is no target 'gpu'.")],
+    [("locl", "There is no target 'locl'; did you mean 'local'?"), ("cloud", "There is no target 'cloud'.")],
 )
-def test_an_unknown_one_is_told_with_the_nearest(name, said):
+def test_an_unknown_one_is_told_with_the_nearest(gpu, name, said):
     with pytest.raises(UsageError) as caught:
-        named(name)
+        names.named(name)
     assert str(caught.value) == said
+    assert caught.value.hint.startswith("There is: local, gpu. Others are configured in ")
+    assert names.cluster(name) is None
+
+
+def test_wrong_targets_hinder_nobody_who_stays_here(gpu, tmp_path):
+    (tmp_path / "configs/targets.yaml").write_text("gpu: {kind: none}\n")
+    assert names.named("local").name == "local"
+    assert names.cluster("gpu") is None
+    with pytest.raises(ConfigError, match="The targets cannot be used"):
+        names.known()

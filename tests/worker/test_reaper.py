@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -81,3 +82,44 @@ def test_after_a_restart_no_process_is_touched(client, run, dead):
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_a_run_that_a_script_ended_itself_goes_on_until_its_worker_says_so(client, run, dead):
+    run_id = run(dead)
+    client.set_terminated(run_id, "FINISHED")
+    assert reaper.over(client.get_run(run_id)) is False
+    assert reaper.close_if_dead(client, client.get_run(run_id)) is True
+    closed = client.get_run(run_id)
+    assert (closed.info.status, reaper.over(closed)) == ("FAILED", True)
+    ended = run(dead, **{"dlops.exit_code": "0"})
+    assert reaper.over(client.get_run(ended)) is False
+    client.set_terminated(ended, "FINISHED")
+    assert reaper.over(client.get_run(ended)) is True
+    strangers = client.create_run("0").info.run_id
+    client.set_terminated(strangers, "FINISHED")
+    assert reaper.over(client.get_run(strangers)) is True
+
+
+def test_a_machine_of_the_same_name_is_told_apart_by_its_heartbeat(client, run, dead):
+    """Another boot of this machine, or another machine that is called as this one."""
+    elsewhere = {**processes.identity(os.getpid()), "boot": "another"}
+    beating = run(elsewhere, **{"dlops.heartbeat": str(int(time.time()))})
+    silent = run(elsewhere, **{"dlops.heartbeat": str(int(time.time() - 100))})
+    assert reaper.close_dead_runs(client, ["0"]) == [silent]
+    assert client.get_run(beating).info.status == "RUNNING"
+    client.set_terminated(beating, "KILLED")
+
+
+def test_a_launch_that_came_to_nothing_on_a_machine_that_is_no_more_is_closed(client, dead):
+    def launched(age, **tags):
+        beat = {"dlops.heartbeat": str(int(time.time() - age))}
+        elsewhere = json.dumps({**dead, "host": "a container"})
+        return client.create_run("0", tags={reaper.LAUNCHER: elsewhere, **beat, **tags}).info.run_id
+
+    kept = [launched(60), launched(5000, **{reaper.HANDLE: "h"}), launched(5000, **{"dlops.worker": "{}"})]
+    lost = launched(5000)
+    assert reaper.close_dead_runs(client, ["0"]) == [lost]
+    assert client.get_run(lost).data.tags["dlops.error"] == reaper.NOT_HANDED_OVER
+    for run_id in kept:
+        assert client.get_run(run_id).info.status == "RUNNING"
+        client.set_terminated(run_id, "KILLED")

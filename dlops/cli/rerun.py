@@ -1,0 +1,33 @@
+"""`dlops rerun RUN`: do once more what a run did, in a new run."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dlops.cli import console, options
+from dlops.cli.cancel import RunId
+from dlops.cli.launching import launch
+from dlops.cli.options import Common, Overrides, with_common
+
+if TYPE_CHECKING:
+    from dlops.project.plan import Request
+
+
+@partial(with_common, without=("config",))
+def rerun(run: RunId, overrides: Overrides = None, *, common: Common) -> None:
+    """Launch a run again from the start: same commit and changes, same parameters, same environment, same target."""
+
+    def asked() -> Request:
+        from dlops.project import plan
+        from dlops.project.rerun import again, notes
+        from dlops.project.runs import Runs
+
+        runs = Runs(plan.tracking_uri(common.tracking_uri))
+        before = runs.one(run)
+        request = again(runs, before, options.request("", overrides, common))
+        for note in notes(before, request):
+            console.err().print(f"note: {note}", highlight=False)
+        return request
+
+    launch(asked, common)

@@ -1,0 +1,238 @@
+"""A target far from here: the run is made here, the job goes to a cluster, and is followed by its record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from dlops.errors import ConfigError, DlopsError, UnreachableError
+from dlops.targets import package
+from dlops.targets.following import RemoteRun, ask_to_end
+from dlops.targets.interface import Cluster, Finding, Show, State
+from dlops.worker import masking, processes, record, tracking
+from dlops.worker.job import Job
+from dlops.worker.probe import answers
+from dlops.worker.reaper import HANDLE, LAUNCHER, PAGE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_LARGEST = 2 * 1024**3
+"""Bytes of a file or folder that are uploaded for a run."""
+_PATIENCE = 60.0
+"""Seconds that a job which only looks round has to end."""
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_CREDENTIALS = re.compile(r"MLFLOW_TRACKING_(USERNAME|PASSWORD|TOKEN|AUTH|INSECURE_TLS)")
+"""Variables without which the tracking server lets nobody in."""
+
+
+class Remote:
+    """A cluster as a target."""
+
+    here = False
+
+    def __init__(self, cluster: Cluster, *, shared: tuple[str, ...] = (), variables: dict[str, str]) -> None:
+        self._cluster, self._shared, self._variables = cluster, shared, variables
+        self.name = cluster.name
+
+    def ahead(self) -> contextlib.AbstractContextManager[None]:
+        """Begin nothing."""
+        return contextlib.nullcontext()
+
+    def problems(self, job: Job) -> list[str]:
+        """List what would not work there: a store or data that only this machine has, files that nobody tracks."""
+        return [
+            *self._cluster.problems(job),
+            *self._of_store(job.tracking_uri),
+            *self._of_inputs(job),
+            *package.problems(Path(job.folder)),
+        ]
+
+    def examine(self, tracking_uri: str) -> Iterator[Finding]:
+        """Send a job that looks round; what it waits for is told where it does not begin in a minute."""
+        if problems := [*self._cluster.problems(_probe(tracking_uri)), *self._of_store(tracking_uri)]:
+            yield from ((f"target {self.name}", "problem", problem) for problem in problems)
+            return
+        try:
+            with tempfile.TemporaryDirectory(prefix="dlops-") as folder:
+                probe = self._travelling(_probe(tracking_uri))
+                handle = self._cluster.submit(probe, Path(folder), package.pack(Path(folder), probe))
+            state = self._outcome(handle)
+            found = answers(self._cluster.log(handle))
+            if not state.over:
+                self._cluster.stop(handle)
+        except DlopsError as error:
+            yield f"target {self.name}", "problem", f"{error} {error.hint}".strip()
+            return
+        yield f"target {self.name}", "ok" if found else "problem", "takes jobs" if found else state.text
+        yield from found
+
+    def _outcome(self, handle: str) -> State:
+        """Wait for the end of a job, for a minute at most."""
+        deadline = time.monotonic() + _PATIENCE
+        while not (state := self._cluster.state(handle)).over and time.monotonic() < deadline:
+            time.sleep(1.0)
+        return state
+
+    def start(self, job: Job, show: Show) -> RemoteRun:
+        """Make the run, upload what the job reads, and hand it over; a run that could not be is ended.
+
+        Raises:
+            UnreachableError: the tracking store or the cluster does not answer, or refuses.
+        """
+        try:
+            client = tracking.connect(job.tracking_uri, job.lock_folder)
+            run = record.create(client, job, **{LAUNCHER: processes.this()})
+        except tracking.Unreachable as error:
+            raise UnreachableError(str(error), hint="Check --tracking-uri (or MLFLOW_TRACKING_URI).") from error
+        run_id, handle = str(run.info.run_id), ""
+        try:
+            self._refuse_artifacts_of_a_disk(run.info.artifact_uri)
+            handle = self._handed_over(client, replace(job, run_id=run_id), show)
+            tracking.patiently(lambda: client.set_tag(run_id, HANDLE, handle), seconds=_PATIENCE)
+            self._tell_page(client, run_id, handle, show)
+        except BaseException as error:
+            if handle:
+                with contextlib.suppress(Exception):
+                    ask_to_end(client, run_id, self._cluster, handle)
+            self._close(client, run_id, error)
+            if isinstance(error, tracking.Unreachable):
+                raise UnreachableError(str(error), hint="The job was taken back.") from error
+            raise
+        return RemoteRun(client, run_id, str(run.info.experiment_id), self._cluster, handle)
+
+    def _tell_page(self, client: MlflowClient, run_id: str, handle: str, show: Show) -> None:
+        """Say and keep where the cluster shows the job; without it nothing is lost."""
+        with contextlib.suppress(Exception):
+            if page := self._cluster.page(handle):
+                client.set_tag(run_id, PAGE, page)
+                show({"event": "waiting", "text": f"{self.name}: {page}"})
+
+    def _refuse_artifacts_of_a_disk(self, place: str) -> None:
+        """Refuse a store that keeps artifacts in a folder: each machine would write into one of its own.
+
+        Raises:
+            ConfigError: it does.
+        """
+        if urlsplit(place).scheme in ("", "file") and not self._is_shared(place.removeprefix("file://")):
+            raise ConfigError(
+                f"The tracking store keeps artifacts in {place}, a folder, which a job on {self.name} does not see.",
+                hint="Start the server with --artifacts-destination, use another --experiment, or list it in shared:.",
+            )
+
+    def _handed_over(self, client: MlflowClient, job: Job, show: Show) -> str:
+        travelling = self._travelling(self._with_uploads(client, job, show))
+        with tempfile.TemporaryDirectory(prefix="dlops-") as folder:
+            key = package.pack(Path(folder), travelling)
+            return self._cluster.submit(travelling, Path(folder), key)
+
+    def _travelling(self, job: Job) -> Job:
+        """Take out of a job what is this machine's, and add what it needs there."""
+        return replace(
+            job,
+            client=f"mlflow-skinny=={metadata.version('mlflow')}",
+            variables={**_credentials(job.tracking_uri), **self._variables},
+            secrets=_needed(job),
+            path=(),
+            tree="",
+            lock_folder="",
+        )
+
+    def _with_uploads(self, client: MlflowClient, job: Job, show: Show) -> Job:
+        """Keep the files that the command reads as artifacts of the run, from where its worker fetches them.
+
+        Raises:
+            UnreachableError: the store does not take them.
+        """
+        downloads, uploaded, kept = dict(job.downloads), {}, {}
+        for number, (placeholder, path) in enumerate(job.inputs.items()):
+            if self._is_shared(path):
+                kept[placeholder] = path
+                continue
+            place = f"inputs/{number}"
+            show({"event": "preparing", "text": f"upload of {path} ({_size(Path(path)) / 1000**2:.1f} MB)"})
+            try:
+                client.log_artifact(job.run_id, path, place)
+            except Exception as error:  # whatever a client or a network raises
+                raise UnreachableError(f"{path} could not be uploaded to the tracking store: {error}") from error
+            uploaded[placeholder] = path
+            downloads[placeholder] = f"runs:/{job.run_id}/{place}/{Path(path).name}"
+        return replace(job, inputs=kept, downloads=downloads, uploaded=uploaded)
+
+    def _is_shared(self, path: str) -> bool:
+        return any(Path(path).is_relative_to(folder) for folder in self._shared)
+
+    def _of_store(self, uri: str) -> list[str]:
+        scheme = re.split(r"[:+]", uri, maxsplit=1)[0]
+        if uri.startswith("databricks"):
+            return []
+        if scheme not in ("sqlite", "file") and "://" in uri:
+            if urlsplit(uri).hostname in _LOOPBACK and not self._cluster.on_loopback:
+                return [f"the tracking store {masking.url(uri)} is this machine's own name for itself: name its host"]
+            return []
+        return [
+            f"the tracking store {masking.url(uri)} is on this machine, where a job on {self.name} cannot write:"
+            " start a server (`mlflow server`), and name it with --tracking-uri http://HOST:PORT"
+        ]
+
+    def _of_inputs(self, job: Job) -> list[str]:
+        found = []
+        for path in filter(lambda path: not self._is_shared(path), [*job.outputs.values(), *job.inputs.values()]):
+            if path in job.outputs.values() or path.startswith("file:") or not os.path.lexists(path):
+                found.append(f"{path} is a place on this machine, which {self.name} does not have: name a URI")
+            elif (size := _size(Path(path))) > _LARGEST:
+                found.append(
+                    f"{path} has {size / 1024**3:.1f} GiB, and at most {_LARGEST // 1024**3} are uploaded for a run:"
+                    f" put it where {self.name} reaches it, and name its URI"
+                )
+        return found
+
+    @staticmethod
+    def _close(client: MlflowClient, run_id: str, error: BaseException) -> None:
+        """End a run whose job never came to be; where the store is gone too, the next command does."""
+        killed = isinstance(error, KeyboardInterrupt)
+        said = "ended before it was handed over" if killed else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(Exception):
+            client.set_tag(run_id, "dlops.error", masking.url(str(error) if isinstance(error, DlopsError) else said))
+            client.set_terminated(run_id, "KILLED" if killed else "FAILED")
+
+
+def _probe(tracking_uri: str) -> Job:
+    return Job(
+        step="doctor",
+        entry_point="",
+        target="",
+        command="",
+        folder="",
+        experiment="",
+        run_id=uuid.uuid4().hex,
+        tracking_uri=tracking_uri,
+        probe=True,
+    )
+
+
+def _credentials(tracking_uri: str) -> dict[str, str]:
+    found = {name: value for name, value in os.environ.items() if _CREDENTIALS.fullmatch(name)}
+    return found if urlsplit(tracking_uri).scheme in ("http", "https") else {}
+
+
+def _needed(job: Job) -> tuple[str, ...]:
+    """Keep the secrets that the job itself holds: the others of this machine are no affair of a cluster."""
+    held = "\0".join([job.command, job.tracking_uri, *job.variables.values(), *job.downloads.values()])
+    return tuple(secret for secret in job.secrets if secret in held or shlex.quote(secret)[1:-1] in held)
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,333 @@
+"""One project here, on a Ray cluster of two nodes and on Databricks: same record, exit codes and truth everywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import processes, servers
+from tests.ml.conftest import simple_rows, tiny_model  # noqa: F401 - a fixture
+from tests.project.test_source import Repository
+from tests.targets import databricks_workspace, ray_clusters
+
+pytestmark = pytest.mark.xdist_group("targets")
+slow = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SECRET = "hunter2-s3cret"
+PROJECT = {
+    "MLproject": """
+name: films
+entry_points:
+  finetune:
+    parameters:
+      epochs: {type: int, default: 2}
+      data: {type: path, default: data.csv}
+      api_key: {type: str, default: ""}
+      do: {type: str, default: nothing}
+    command: "python step.py {epochs} {data} {api_key} {do}"
+""",
+    "step.py": """
+import os, sys, time, mlflow
+epochs, data, key, do = sys.argv[1:]
+print("reads", open(data).read().strip(), "with", key, flush=True)
+print("finds", sorted(name for name in os.listdir() if name != "__pycache__"), flush=True)
+if do == "crash":
+    raise RuntimeError("no room on the disk")
+with mlflow.start_run():
+    for step in range(int(epochs)):
+        mlflow.log_metric("loss", 1.0 / (step + 1), step=step)
+    mlflow.set_tag("dlops.output.model", "models:/films/1")
+    if do == "refuse":
+        mlflow.set_tag("dlops.gate", "accuracy")
+if do == "refuse":
+    sys.exit(3)
+for second in range(600 if do == "wait" else 25 if do == "work" else 0):
+    print("second", second, flush=True)
+    time.sleep(1)
+print("done")
+""",
+    "data.csv": "text,label",
+    ".gitignore": ".env\n",
+}
+
+
+@dataclass
+class Places:
+    """Where jobs can go, and where they are recorded."""
+
+    server: servers.TrackingServer
+    workspace: databricks_workspace.Workspace
+    cluster: ray_clusters.RayCluster
+    """Begun by the first test that needs it: it takes half a minute."""
+
+    def processes(self) -> dict[int, str]:
+        """List what runs there: number → command line."""
+        found = processes.carrying(databricks_workspace.MARK, self.workspace.mark)
+        for name in self.cluster.names():
+            found |= processes.carrying(ray_clusters.MARK, name)
+        return found
+
+    def pid_of(self, words: str, seconds: float = 60) -> int:
+        """Wait for a process with these words in its command line, and no shell's."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for pid, command in self.processes().items():
+                if words in command and "bash -c" not in command and "/bin/sh" not in command:
+                    return pid
+            time.sleep(0.2)
+        raise AssertionError(f"no process has {words!r}: {[each[:80] for each in self.processes().values()]}")
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory, initialised_store):
+    """A tracking server, a workspace, and a cluster."""
+    with contextlib.ExitStack() as all_of:
+        server = all_of.enter_context(servers.tracking(tmp_path_factory.mktemp("tracking"), initialised_store))
+        workspace = all_of.enter_context(databricks_workspace.running(tmp_path_factory.mktemp("workspace")))
+        cluster = all_of.enter_context(ray_clusters.stopped_at_the_end())
+        yield Places(server, workspace, cluster)
+        assert "RUNNING" not in server.statuses(), "a run was left open"
+
+
+@pytest.fixture
+def ray(places):
+    """The cluster, of two nodes; the second one alone has what jobs ask for."""
+    if not places.cluster.names():
+        places.cluster.start()
+        places.cluster.join('{"worker": 1}')
+    return places.cluster
+
+
+@pytest.fixture
+def films(fresh_shell, places, request):
+    """A shell in a clone of the project, with targets; `none` is one that has no room."""
+    if "on" not in request.fixturenames or request.getfixturevalue("on") == "gpu":
+        request.getfixturevalue("ray")
+    shell = fresh_shell
+    shell.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "MLFLOW_TRACKING_URI": places.server.uri}
+    shell.environ["DATABRICKS_TOKEN"] = databricks_workspace.TOKEN
+    work = Repository(shell.folder)
+    work.commit(**PROJECT)
+    work.write(".env", f"TOKEN={SECRET}")
+    work.write("untracked.txt", SECRET)
+    targets = [
+        f"{name}: {{kind: ray, address: '{places.cluster.address}', cpus: 0.5, resources: {{{resource}: 0.5}}}}"
+        for name, resource in {"gpu": "worker", "none": "other", "spot": "spot"}.items()
+    ]
+    workspace = f"host: '{places.workspace.host}', cluster: {databricks_workspace.CLUSTER}"
+    targets.append(f"dbx: {{kind: databricks, folder: /Volumes/main/ml/films, {workspace}}}")
+    work.write("configs/targets.yaml", "\n".join(targets))
+    yield shell
+    assert not [command for command in places.processes().values() if "worker.pyz" in command or "step.py" in command]
+    assert not list(places.workspace.folder.rglob("dlops-*")), "what was sent is left"
+
+
+def alike(document):
+    """What must not depend on where a step ran."""
+    keys = ("status", "step", "entry_point", "params", "metrics", "outputs")
+    return {key: document[key] for key in keys} | {"error": (document.get("error") or {}).get("kind")}
+
+
+everywhere = pytest.mark.parametrize("on", [pytest.param("gpu", marks=slow), "dbx"])
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "printed"),
+    [
+        (("epochs=3",), 0, "reads text,label with"),
+        (("do=crash",), 4, "RuntimeError: no room on the disk"),
+        (("do=refuse",), 3, "reads text,label"),
+    ],
+)
+@everywhere
+def test_it_is_recorded_as_on_this_machine(films, on, words, exit_code, printed):
+    here = films.json("finetune", *words, exit_code=exit_code)
+    there = films.json("finetune", *words, "--on", on, exit_code=exit_code)
+    assert alike(there) == alike(here)
+    assert (there["target"], here["target"]) == (on, "local")
+    log = films.run("logs", there["run_id"]).stdout
+    assert printed in log
+    assert films.run("logs", here["run_id"]).stdout.splitlines()[0] == log.splitlines()[0]
+    if exit_code == 4:
+        assert printed in there["error"]["message"]
+    assert "finds ['.gitignore', 'MLproject', 'data.csv', 'step.py']" in log, "no other file has left this machine"
+
+
+def test_it_is_recorded_so_by_ray_too(films):
+    here, there = (films.json("finetune", "epochs=3", f"api_key={SECRET}", "--on", on) for on in ("local", "gpu"))
+    assert alike(there) == alike(here)
+    log = films.run("logs", there["run_id"]).stdout
+    assert "reads text,label with ***" in log
+    assert "finds ['.gitignore', 'MLproject', 'data.csv', 'step.py']" in log, "no other file has left this machine"
+
+
+@slow
+def test_a_secret_is_found_nowhere(films, places):
+    films.environ["TOKEN_OF_MINE"] = SECRET
+    store = f"--tracking-uri={places.server.uri.replace('//', f'//a:{SECRET}@')}"
+    done = films.json("finetune", f"api_key={SECRET}", "--on", "gpu", store)
+    assert "reads text,label with ***" in films.run("logs", done["run_id"]).stdout
+    films.run("finetune", "--on", "dbx", store)
+    refused = films.run("finetune", f"api_key={SECRET}", "--on", "dbx", exit_code=2)
+    assert "api_key would lie in the workspace" in refused.stderr
+    found = []
+    folders = (places.server.folder, places.cluster.folder, places.workspace.folder, Path(films.environ["DLOPS_HOME"]))
+    for file in [file for folder in folders for file in folder.rglob("*")]:
+        with contextlib.suppress(OSError):
+            if file.is_file() and SECRET.encode() in file.read_bytes():
+                found.append(file)
+    assert found == []
+
+
+OLD = {
+    "MLproject": """
+name: old
+conda_env: conda.yaml
+entry_points:
+  fine_tuning_model:
+    parameters: {times: {type: float, default: 1}}
+    command: "python tune.py --times {times}"
+""",
+    "conda.yaml": "dependencies: [python=3.11, pip, {pip: [colorama==0.4.6]}]\n",
+    "tune.py": "import sys\ntry:\n    import colorama as c\nexcept ImportError:\n    c = None\n"
+    "print('old', sys.argv[1:], getattr(c, '__version__', 'none'))\n",
+}
+
+
+@pytest.fixture
+def remote(films, tmp_path):
+    """A Git remote with an old project below its top."""
+    work = Repository(tmp_path / "theirs")
+    work.commit(**{f"sub/{name}": text for name, text in OLD.items()})
+    work("tag", "v1.0")
+    work("rm", "-rq", "sub")
+    work.commit(README="moved")
+    return f"file://{tmp_path}/theirs#sub"
+
+
+@slow
+@everywhere
+def test_an_old_project_in_a_git_remote_runs_there_too(films, remote, on):
+    words = ("finetune", "-e", "fine_tuning_model", "--uri", remote, "-v", "v1.0", "times=2")
+    here, there = films.json(*words), films.json(*words, "--on", on)
+    assert alike(here) == alike(there)
+    assert films.run("logs", there["run_id"]).stdout.startswith("old ['--times', '2']")
+    run = films.json("status", there["run_id"])
+    assert (run["project"], run["dirty"]) == (remote, False)
+
+
+@slow
+def test_the_environment_is_the_projects_own(films, remote):
+    words = ("finetune", "-e", "fine_tuning_model", "--uri", remote, "-v", "v1.0", "--env", "uv", "--on", "gpu")
+    done = films.json(*words)
+    assert "old ['--times', '1'] 0.4.6" in films.run("logs", done["run_id"]).stdout
+
+
+@slow
+@everywhere
+def test_what_is_typed_next_ends_it(films, places, on):
+    process = films.start("finetune", "do=wait", "--on", on)
+    places.pid_of("step.py")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "was ended by a signal" in err or "was cancelled" in err
+
+
+@everywhere
+def test_it_is_cancelled_from_another_shell(films, places, on):
+    run_id = films.json("finetune", "do=wait", "--on", on, "--detach")["run_id"]
+    places.pid_of("step.py")
+    assert films.json("cancel", run_id)["status"] == "KILLED"
+
+
+@slow
+def test_a_run_that_waits_for_a_node_is_told_and_cancelled(films):
+    run_id = films.json("finetune", "--on", "none", "--detach")["run_id"]
+    assert films.json("status", run_id)["status"] == "RUNNING"
+    assert films.json("cancel", run_id)["status"] == "KILLED"
+
+
+@slow
+@everywhere
+def test_closing_the_laptop_harms_nothing(films, places, on):
+    process = films.start("finetune", "do=work", "--on", on)
+    places.pid_of("step.py")
+    process.kill()
+    process.wait()
+    (run,) = films.json("status", "-n", "1")
+    assert (run["status"], run["target"]) == ("RUNNING", on)
+    log = films.run("logs", run["run_id"], "-f").stdout
+    assert "second 24" in log
+    assert log.endswith("done\n")
+    assert films.json("status", run["run_id"])["status"] == "FINISHED"
+    again = films.json("rerun", run["run_id"], "do=nothing", "--on", "local")
+    assert (again["status"], again["target"]) == ("FINISHED", "local")
+
+
+@everywhere
+def test_a_worker_that_is_killed_is_seen(films, places, on):
+    process = films.start("finetune", "do=wait", "--on", on)
+    places.pid_of("step.py")
+    os.kill(places.pid_of("worker.pyz"), signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 4, err
+    assert "was killed" in err
+
+
+@pytest.mark.parametrize(
+    ("on", "seconds"),
+    [pytest.param("gpu", 30, marks=slow), pytest.param("dbx", 30, marks=slow)],
+)
+def test_a_tracking_server_that_is_away_costs_nothing(films, places, on, seconds):
+    process = films.start("finetune", "do=work", "--on", on, "--json")
+    places.pid_of("step.py")
+    time.sleep(3)
+    places.server.stop()
+    time.sleep(seconds)
+    places.server.start()
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    assert '"FINISHED"' in out
+    assert "second 24" in err
+
+
+@pytest.fixture
+def easy(films, tmp_path):
+    """A dataset that is learned in a moment, at the place where it is given."""
+    texts, labels = simple_rows(120)
+    lines = [f"{text},{label}" for text, label in zip(texts, labels, strict=True)]
+    (tmp_path / "easy.csv").write_text("\n".join(["text,label", *lines]))
+    films.run("ingest", f"source={tmp_path}/easy.csv", f"table={tmp_path}/easy", "--uri", ROOT, "splits=0.5,0.25,0.25")
+    return tmp_path / "easy"
+
+
+@slow
+def test_a_training_over_two_nodes(films, easy, tiny_model):  # noqa: F811
+    words = (f"dataset={easy}", f"model={tiny_model}", "devices=1", "accelerator=cpu", "epochs=1", "max_length=16")
+    alone = films.json("finetune", "--uri", ROOT, *words, "--on", "gpu")
+    both = films.json("finetune", "--uri", ROOT, *words, "nodes=2", "--on", "gpu")
+    assert both["status"] == alone["status"] == "FINISHED"
+    assert "Nodes: this one, and 1 more of the Ray cluster" in films.run("logs", both["run_id"]).stdout
+    assert both["metrics"].keys() == alone["metrics"].keys()
+    assert both["metrics"]["train_loss"] == pytest.approx(alone["metrics"]["train_loss"], rel=0.2)
+    few = films.json("finetune", "--uri", ROOT, *words, "nodes=9", "--on", "gpu", exit_code=4)
+    assert "nodes=9, and the Ray cluster has 2" in few["error"]["message"]
+
+
+@slow
+def test_a_node_that_is_lost_is_seen(films, places):
+    node = places.cluster.join('{"spot": 1}')
+    process = films.start("finetune", "do=wait", "--on", "spot")
+    places.pid_of("step.py", seconds=200)
+    places.cluster.kill(node)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 4, err
+    assert "The worker of finetune was killed" in err
