@@ -100,6 +100,10 @@ class Shell:
         """List whatever still runs that this shell, or anything below it, has started."""
         return processes.carrying("DLOPS_HOME", self.environ["DLOPS_HOME"])
 
+    def left(self, seconds: float = 10.0) -> dict[int, str]:
+        """List those of its processes that are still alive after so many seconds."""
+        return processes.left("DLOPS_HOME", self.environ["DLOPS_HOME"], seconds)
+
     def close(self) -> None:
         for process in self.started:
             if process.poll() is None:
@@ -135,9 +139,7 @@ def fresh_shell(tmp_path: Path) -> Iterator[Shell]:
     shell = Shell(folder, environ)
     yield shell
     shell.close()
-    deadline = time.monotonic() + 5
-    while (left := shell.processes()) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    left = shell.left()
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left, "processes were left behind"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 
@@ -18,4 +19,12 @@ def carrying(variable: str, value: str) -> dict[int, str]:
                 found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
         except OSError:
             continue
+    return found
+
+
+def left(variable: str, value: str, seconds: float = 10.0) -> dict[int, str]:
+    """List those that are still alive after so many seconds: what was told to end takes a moment to do so."""
+    deadline = time.monotonic() + seconds
+    while (found := carrying(variable, value)) and time.monotonic() < deadline:
+        time.sleep(0.05)
     return found

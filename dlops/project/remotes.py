@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from dlops.config import folders
+from dlops.config import folders, git
 from dlops.errors import DlopsError, UnreachableError, UsageError
 from dlops.worker import locks, masking
 from dlops.worker.work_trees import Hold, remove_unused
@@ -36,8 +36,6 @@ _REFUSED = re.compile(
     r"(?i)authentication failed|could not read (username|password)|permission denied|access denied|"
     r"returned error: 40[13]|host key verification failed"
 )
-OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
-"""Variables that a Git hook sets, and that would lead away from the folder that Git is run in."""
 
 
 @dataclass(frozen=True)
@@ -253,8 +251,7 @@ class _Repository:
 
 def _environment(remote: Remote) -> dict[str, str]:
     """Let Git ask nobody, speak English, and know the credentials without writing them anywhere."""
-    found = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER}
-    found |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_LFS_SKIP_SMUDGE": "0"}
+    found = git.environment() | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_LFS_SKIP_SMUDGE": "0"}
     found.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
     if remote.password:
         number = int(found.get("GIT_CONFIG_COUNT") or 0)

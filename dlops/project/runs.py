@@ -18,13 +18,11 @@ from dlops.config import folders
 from dlops.errors import ConfigError, UnreachableError, UsageError
 from dlops.project import jobs, preflight
 from dlops.worker import masking, pieces, processes, reaper, tracking
-from dlops.worker.record import HEARTBEAT, summary
+from dlops.worker.record import summary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_MISSED = 6 * HEARTBEAT
-"""Seconds without a heartbeat after which a worker on another machine is called silent."""
 _FIRST_PATIENCE, _PATIENCE = 3.0, 10.0
 """Seconds for which a store is asked again: one that never answered is likely not there at all."""
 _WHO_WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -81,7 +79,7 @@ class Run:
 
     @property
     def silent(self) -> bool:
-        return self.heartbeat_s is not None and self.heartbeat_s > _MISSED
+        return self.heartbeat_s is not None and self.heartbeat_s > reaper.SILENCE
 
 
 class Runs:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import os
 import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from dlops.config import paths
+from dlops.config import git, paths
 from dlops.errors import UsageError
 from dlops.project import remotes
 from dlops.worker import masking
@@ -103,9 +102,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
     """Ask Git, which is to write nothing; `None` where it is not installed or the folder is none of its work trees."""
     own = ("core.quotePath=false", "core.fsmonitor=false", "diff.noprefix=false", "diff.mnemonicPrefix=false")
     command = ["git", "--no-optional-locks", *(word for setting in own for word in ("-c", setting)), *arguments]
-    environment = {name: value for name, value in os.environ.items() if name not in remotes.OF_ANOTHER}
     try:
-        answer = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
+        answer = subprocess.run(command, cwd=folder, env=git.environment(), capture_output=True, check=False)
     except OSError:
         return None
     return answer.stdout.decode(errors="replace") if answer.returncode == 0 else None

@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from dlops import __version__
 from dlops.errors import UnreachableError
 from dlops.targets import databricks_task
-from dlops.targets.interface import State
-from dlops.worker import masking
+from dlops.targets.interface import ClusterSettings, State, is_loopback
+from dlops.worker import masking, tracking
 from dlops.worker.job import Job
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ _CANCELLED = ("CANCELED", "USER_CANCELED")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatabricksSettings:
+class DatabricksSettings(ClusterSettings):
     """A target of `kind: databricks`; who we are is the SDK's affair: a profile, or its environment variables."""
 
     folder: str
@@ -55,12 +54,6 @@ class DatabricksSettings:
     """Of serverless compute."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     """Environment variable → `SCOPE/KEY`, read where the job runs."""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables of the entry point."""
-    pass_variables: tuple[str, ...] = ()
-    """Names of variables of this machine that it gets too."""
-    shared: tuple[str, ...] = ()
-    """Folders that are the same here and there: what is in them is not uploaded."""
     time_limit_minutes: int = 0
     """After which Databricks ends the job; never when 0."""
 
@@ -70,7 +63,7 @@ class Databricks:
 
     def __init__(self, name: str, settings: DatabricksSettings) -> None:
         self.name, self.settings = name, settings
-        self.on_loopback = urlsplit(settings.host).hostname in ("localhost", "127.0.0.1", "::1")
+        self.on_loopback = is_loopback(settings.host)
 
     def problems(self, job: Job) -> list[str]:
         """Check what needs no answer of the workspace."""
@@ -232,11 +225,9 @@ class Databricks:
         try:
             return ask(self._client)
         except Exception as error:  # the SDK's, requests', and ValueError where nobody says who we are
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            did_not = "do as asked" if str(error).strip() else "answer"
             raise UnreachableError(
-                f"The Databricks workspace of target {self.name} did not do as asked: {masking.url(lines[0])}"
-                if lines
-                else f"The Databricks workspace of target {self.name} did not answer: {type(error).__name__}",
+                f"The Databricks workspace of target {self.name} did not {did_not}: {tracking.first_line(error)}",
                 hint="`databricks auth login`, a profile, or DATABRICKS_HOST with its credentials say who you are.",
             ) from error
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from dlops.worker.job import Job
 
@@ -53,6 +54,23 @@ class Target(Protocol):
         Raises:
             UnreachableError: the place does not answer.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """What is said of every cluster in `targets.yaml`, whatever its kind."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of the entry point."""
+    pass_variables: tuple[str, ...] = ()
+    """Names of variables of this machine that it gets too."""
+    shared: tuple[str, ...] = ()
+    """Folders that are the same here and there: what is in them is not uploaded."""
+
+
+def is_loopback(uri: str) -> bool:
+    """Say whether an address is a machine's own name for itself."""
+    return urlsplit(uri).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)

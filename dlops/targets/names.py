@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from dlops.config.parameters import suggestion
 from dlops.errors import ConfigError, DlopsError, UsageError
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from dlops.targets.interface import Cluster
 
 _LOCAL = "local"
-_CLUSTERS = ("ray", "databricks")
-"""Kinds that tell the state of a job from any machine."""
 
 
 def known() -> list[str]:
@@ -64,7 +63,7 @@ def kind(name: str) -> str:
 def cluster(name: str) -> Cluster | None:
     """Give the cluster that a run's target names, as far as this machine knows it."""
     try:
-        return None if kind(name) not in _CLUSTERS else _cluster(name, _entry(name))
+        return None if kind(name) not in _clusters() else _cluster(name, _entry(name))
     except DlopsError:
         return None
 
@@ -87,17 +86,21 @@ def _entry(name: str) -> Entry:
 
 def _configured() -> dict[str, Entry]:
     from dlops.targets import configured
-    from dlops.targets.databricks import DatabricksSettings
     from dlops.targets.mlflow_projects import MlflowSettings
-    from dlops.targets.ray import RaySettings
 
     if not any(file.is_file() for file in configured.files()):
         return {}
-    return configured.read({"ray": RaySettings, "databricks": DatabricksSettings, "mlflow": MlflowSettings})
+    settings = {kind: of_kind for kind, (of_kind, _) in _clusters().items()}
+    return configured.read({**settings, "mlflow": MlflowSettings})
 
 
 def _cluster(name: str, entry: Entry) -> Cluster:
-    from dlops.targets.databricks import Databricks
-    from dlops.targets.ray import Ray
+    return _clusters()[entry.kind][1](name, entry.settings)
 
-    return Databricks(name, entry.settings) if entry.kind == "databricks" else Ray(name, entry.settings)
+
+def _clusters() -> dict[str, tuple[type, Callable[[str, Any], Cluster]]]:
+    """Give settings and class of each kind that tells the state of a job from any machine."""
+    from dlops.targets.databricks import Databricks, DatabricksSettings
+    from dlops.targets.ray import Ray, RaySettings
+
+    return {"ray": (RaySettings, Ray), "databricks": (DatabricksSettings, Databricks)}

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import dlops
+from dlops.config import git
 from dlops.errors import UsageError
 from dlops.worker import sealed
 from dlops.worker.job import Job
@@ -34,7 +35,7 @@ def tracked(folder: Path) -> list[str]:
     """
     command = ["git", "-c", "core.quotePath=false", "ls-files", "-z", "--recurse-submodules", "--", "."]
     try:
-        answer = subprocess.run(command, cwd=folder, env=_own_environment(), capture_output=True, check=False)
+        answer = subprocess.run(command, cwd=folder, env=git.environment(), capture_output=True, check=False)
     except OSError:
         answer = None
     if answer is None or answer.returncode:
@@ -65,11 +66,6 @@ def pack(folder: Path, job: Job) -> str:
     _write_program(folder / PROGRAM)
     (folder / JOB).write_bytes(sealed.seal(job.to_json(), key))
     return key
-
-
-def _own_environment() -> dict[str, str]:
-    """Leave out what a Git hook sets, and what would lead away from the folder that Git is run in."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "CONFIG" in name}
 
 
 def _write_project(archive: Path, project: Path) -> None:

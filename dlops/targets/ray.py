@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from dlops.errors import UnreachableError
-from dlops.targets.interface import State
-from dlops.worker import masking, sealed
+from dlops.targets.interface import ClusterSettings, State, is_loopback
+from dlops.worker import masking, sealed, tracking
 from dlops.worker.job import Job
 from dlops.worker.remote import PROGRAM
 
@@ -46,7 +45,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class RaySettings:
+class RaySettings(ClusterSettings):
     """A target of `kind: ray`."""
 
     address: str
@@ -59,12 +58,6 @@ class RaySettings:
     """GB of memory that are set aside for it; none when 0."""
     resources: Mapping[str, float] = field(default_factory=dict)
     """Resources of the cluster's own (`{A100: 1}`)."""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables of the entry point."""
-    pass_variables: tuple[str, ...] = ()
-    """Names of variables of this machine that it gets too."""
-    shared: tuple[str, ...] = ()
-    """Folders that are the same here and there: what is in them is not uploaded."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """HTTP headers of each request, for a cluster behind a gateway."""
     verify: bool = True
@@ -76,7 +69,7 @@ class Ray:
 
     def __init__(self, name: str, settings: RaySettings) -> None:
         self.name, self.settings = name, settings
-        self.on_loopback = urlsplit(settings.address).hostname in ("localhost", "127.0.0.1", "::1")
+        self.on_loopback = is_loopback(settings.address)
 
     def problems(self, job: Job) -> list[str]:
         """Check what needs no answer of the cluster."""
@@ -169,9 +162,9 @@ class Ray:
             except Exception as error:  # Ray, requests and sockets have no exception in common
                 passing = isinstance(error, OSError) or _BUSY.search(str(error))
                 if pause is None or not passing:
-                    address = masking.url(self.settings.address)
+                    place = f"The Ray cluster of target {self.name} ({masking.url(self.settings.address)})"
                     raise UnreachableError(
-                        f"The Ray cluster of target {self.name} ({address}) did not do as asked: {_first_line(error)}",
+                        f"{place} did not do as asked: {tracking.first_line(error)}",
                         hint="Is it up, and the address that of its dashboard (port 8265)?",
                     ) from error
                 time.sleep(pause)
@@ -210,8 +203,3 @@ def _own_address() -> Iterator[None]:
         yield
     finally:
         os.environ.update(kept)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return masking.url(lines[0]) if lines else type(error).__name__

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from dlops.errors import ConfigError, DlopsError, UnreachableError
 from dlops.targets import package
 from dlops.targets.following import RemoteRun, ask_to_end
-from dlops.targets.interface import Cluster, Finding, Show, State
+from dlops.targets.interface import Cluster, Finding, Show, State, is_loopback
 from dlops.worker import masking, processes, record, tracking
 from dlops.worker.job import Job
 from dlops.worker.probe import answers
@@ -32,7 +32,6 @@ _LARGEST = 2 * 1024**3
 """Bytes of a file or folder that are uploaded for a run."""
 _PATIENCE = 60.0
 """Seconds that a job which only looks round has to end."""
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _CREDENTIALS = re.compile(r"MLFLOW_TRACKING_(USERNAME|PASSWORD|TOKEN|AUTH|INSECURE_TLS)")
 """Variables without which the tracking server lets nobody in."""
 
@@ -178,7 +177,7 @@ class Remote:
         if uri.startswith("databricks"):
             return []
         if scheme not in ("sqlite", "file") and "://" in uri:
-            if urlsplit(uri).hostname in _LOOPBACK and not self._cluster.on_loopback:
+            if is_loopback(uri) and not self._cluster.on_loopback:
                 return [f"the tracking store {masking.url(uri)} is this machine's own name for itself: name its host"]
             return []
         return [

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 HANDLE, LAUNCHER, PAGE = "dlops.handle", "dlops.launcher", "dlops.page"
 """Tags of a run that goes to a cluster: what the job is known by, which process hands it over, where it is shown."""
-_SILENCE, _ABANDONED = 60.0, 3600.0
+SILENCE, _ABANDONED = 60.0, 3600.0
 """Seconds without a heartbeat: of a worker elsewhere that may be dead, of a launch that came to nothing."""
 ERROR = "The worker that ran this was killed (or its machine was restarted); whatever it had started was ended."
 NOT_HANDED_OVER = "The command line that launched this was killed before it had handed the job over."
@@ -45,7 +45,7 @@ def _is_dead(worker: dict[str, str], run: Any) -> bool:
     """Say whether a worker is certainly dead. Another machine may have this one's name: then its heartbeat tells."""
     if processes.alive(worker) is not False:
         return False
-    return worker["boot"] == processes.boot_id() or _age(run) > _SILENCE
+    return worker["boot"] == processes.boot_id() or _age(run) > SILENCE
 
 
 def _abandoned(run: Any) -> bool:

@@ -74,7 +74,7 @@ def connect(uri: str, lock_folder: str = "") -> MlflowClient:
             f"{masking.url(uri)} needs a driver that is not installed: pip install {error.name}"
         ) from error
     except Exception as error:
-        raise Unreachable(f"{masking.url(uri)} cannot be opened: {_first_line(error)}") from error
+        raise Unreachable(f"{masking.url(uri)} cannot be opened: {first_line(error)}") from error
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -122,7 +122,7 @@ def patiently(call: Callable[[], Result], *, seconds: float) -> Result:
             raise
         except Exception as error:  # clients, drivers and networks have no exception in common
             if getattr(error, "error_code", "") in _FINAL or time.monotonic() + pause > deadline:
-                raise Unreachable(_first_line(error)) from error
+                raise Unreachable(first_line(error)) from error
         time.sleep(pause)
         pause = min(pause * 2, 5.0)
 
@@ -162,6 +162,7 @@ def _lock(folder: str, uri: str) -> Path:
     return Path(folder or tempfile.gettempdir()) / f"dlops-store-{name}.lock"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Give the first line of an error's text, secrets of URLs masked; its kind where it has none."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return masking.url(lines[0]) if lines else type(error).__name__

@@ -74,7 +74,7 @@ def test_a_signal_to_the_command_line_ends_everything(shell, working, number):
     out, _ = process.communicate(timeout=30)
     document = json.loads(out)
     assert (process.returncode, document["status"], document["error"]["kind"]) == (130, "KILLED", "interrupted")
-    assert shell.processes() == {}
+    assert shell.left() == {}
     assert shell.json("status", run)["status"] == "KILLED"
 
 
@@ -119,15 +119,17 @@ def test_a_killed_worker_is_told_by_the_command_line_that_followed_it(shell, wor
     document = json.loads(out)
     assert (process.returncode, document["status"], document["run_id"]) == (4, "FAILED", run)
     assert "worker" in document["error"]["message"]
-    assert shell.processes() == {}
+    assert shell.left() == {}
 
 
 @pytest.mark.parametrize("noticed_by", ["status", "launch"])
-def test_a_killed_worker_is_noticed_and_its_run_closed(shell, working, noticed_by):
+def test_a_worker_killed_with_its_guard_is_noticed_and_its_run_closed(shell, working, noticed_by):
     process, run = working()
     worker = worker_of(shell, run)
     process.kill()
     process.communicate()
+    (guard,) = (pid for pid, command in shell.processes().items() if "dlops.worker.guard" in command)
+    os.kill(guard, signal.SIGKILL)
     os.kill(worker, signal.SIGKILL)
     deadline = time.monotonic() + 10
     while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
@@ -137,7 +139,7 @@ def test_a_killed_worker_is_noticed_and_its_run_closed(shell, working, noticed_b
         shell.run("status")
     else:
         shell.run("ingest")
-    assert shell.processes() == {}
+    assert shell.left() == {}
     assert not Path(tempfile.gettempdir(), f"dlops-{run}").exists()
     found = shell.json("status", run)
     assert found["status"] == "FAILED"
@@ -149,7 +151,7 @@ def test_a_run_is_cancelled_from_another_shell(shell, working):
     assert "KILLED" in shell.run("cancel", run[:10]).stdout
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, json.loads(out)["status"]) == (130, "KILLED")
-    assert shell.processes() == {}
+    assert shell.left() == {}
     shell.run("cancel", run, exit_code=2)
 
 

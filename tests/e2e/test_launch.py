@@ -165,7 +165,7 @@ def test_detached_it_goes_on_alone(shell, project):
 def test_what_a_step_leaves_running_is_ended_with_it(shell, project):
     project(**says("sleep 300 & setsid sleep 301 & echo started"))
     assert shell.json("finetune")["status"] == "FINISHED"
-    assert shell.processes() == {}
+    assert shell.left() == {}
 
 
 def test_quiet_prints_the_outcome_alone(shell, project):

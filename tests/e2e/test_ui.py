@@ -42,10 +42,7 @@ def test_ended_while_it_starts_it_leaves_nothing_behind_and_never_shows_a_passwo
 
 
 def _nothing_is_left(shell, *, seconds):
-    deadline = time.monotonic() + seconds
-    while shell.processes() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert shell.processes() == {}
+    assert shell.left(seconds) == {}
 
 
 def _page(address: str) -> bytes:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.parse
@@ -18,6 +17,7 @@ import yaml
 from dlops.config import locations
 from dlops.data import splits, tables
 from dlops.ml import datasets
+from tests import servers
 from tests.data import hub_server
 from tests.ml.conftest import simple_rows
 
@@ -258,9 +258,7 @@ def test_two_processes_train_one_model(steps, easy, tiny_model, strategy):
 
 def test_nodes_find_each_other(steps, easy, tiny_model):
     """Whoever starts the nodes says where the first one is; here both are processes of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = servers.free_port()
     words = settings(tiny_model, "nodes=2", "devices=1", "accelerator=cpu", "epochs=1")
     started = [
         subprocess.Popen(

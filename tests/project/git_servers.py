@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.data.loopback import serving
+from tests.servers import free_port
 
 
 class Web(ThreadingHTTPServer):
@@ -109,9 +110,7 @@ def web(folder: Path, password: str = "") -> AbstractContextManager[Web]:
 @contextlib.contextmanager
 def daemon(folder: Path) -> Iterator[str]:
     """Run `git daemon` over the repositories below a folder; gives its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}"]
     process = subprocess.Popen([*command, f"--base-path={folder}", str(folder)], start_new_session=True)
     try:

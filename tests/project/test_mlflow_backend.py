@@ -32,7 +32,6 @@ def backend(tmp_path, far, client, monkeypatch):  # noqa: F811
     target = Remote(far, shared=("/",), variables={})
     monkeypatch.setattr(target, "_of_store", lambda uri: [])
     monkeypatch.setattr(mlflow_backend.names, "named", lambda name: target)
-    monkeypatch.setattr(mlflow_backend.Runs, "_described", mlflow_backend.Runs._described)
     return loader.load_backend("dlops-ray")
 
 

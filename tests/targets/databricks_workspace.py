@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +26,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from databricks.sdk.service import jobs
 
+from tests import processes
 from tests.data.loopback import serving
 from tests.servers import outside
 
@@ -152,8 +152,6 @@ class Task:
 
     def lose(self, message: str) -> None:
         """Lose the cluster, with all that ran on it."""
-        from tests import processes
-
         if self.process.poll() is None:
             self.code, self.message = "CLUSTER_ERROR", message
         for pid in processes.carrying(MARK, self._workspace.mark):
@@ -314,4 +312,3 @@ def running(folder: Path):
             yield workspace
         finally:
             workspace.close()
-            time.sleep(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 import threading
@@ -10,9 +9,11 @@ import threading
 import pytest
 
 from dlops.errors import UnreachableError
+from dlops.targets import following
 from dlops.targets.databricks import Databricks, DatabricksSettings, _state
 from dlops.targets.remote import Remote
 from dlops.worker.job import Job
+from tests import processes
 from tests.targets import databricks_workspace
 from tests.targets.here import quietly
 
@@ -177,8 +178,6 @@ def test_what_nobody_removed_there_is_removed_from_here(workspace, package, fold
 
 @pytest.mark.parametrize(("how", "status"), [("cancel", "KILLED"), ("lose", "FAILED"), ("terminate", "KILLED")])
 def test_a_job_that_ends_otherwise(workspace, job, client, how, status, monkeypatch):
-    from dlops.targets import following
-
     monkeypatch.setattr(following, "_ASK", 0.5)
     monkeypatch.setattr(following, "_GRACE", 8.0)
     launched = remote(workspace, target(workspace), variables={}).start(job("echo here; sleep 600"), quietly)
@@ -195,17 +194,7 @@ def test_a_job_that_ends_otherwise(workspace, job, client, how, status, monkeypa
     if how == "lose":
         assert "CLUSTER_ERROR" in run.data.tags["dlops.error"]
     assert not list(workspace.folder.rglob("dlops-*")), "what was sent is removed"
-    from tests import processes
-
-    left = processes.carrying(databricks_workspace.MARK, workspace.mark)
-    deadline = 50
-    while left and deadline:
-        import time
-
-        time.sleep(0.2)
-        deadline -= 1
-        left = processes.carrying(databricks_workspace.MARK, workspace.mark)
-    assert not left
+    assert not processes.left(databricks_workspace.MARK, workspace.mark)
 
 
 def test_states_of_older_workspaces_and_of_none():
@@ -231,6 +220,5 @@ def test_the_target_is_tried_by_a_job_that_looks_round(workspace, store, monkeyp
     found = {name: state for name, state, _ in place.examine(store)}
     assert found["target dbx"] == "ok"
     assert found["there: tracking store"] == "ok"
-    with contextlib.suppress(StopIteration):
-        workspace.expired = True
-        assert next(iter(place.examine(store)))[1] == "problem"
+    workspace.expired = True
+    assert next(iter(place.examine(store)))[1] == "problem"
