@@ -30,11 +30,16 @@ def free_port() -> int:
 class TrackingServer:
     """A tracking server with a store of its own, which can go away and come back."""
 
-    def __init__(self, folder: Path, database: Path) -> None:
-        """Prepare a server on a copy of an initialised `database`."""
+    def __init__(self, folder: Path, database: Path, artifacts: str = "") -> None:
+        """Prepare a server on a copy of an initialised `database`; with `artifacts`, clients bring them there."""
         self.folder, self.port = folder, free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.artifacts, self.database = folder / "served", folder / "server.db"
+        self._of_artifacts = (
+            ["--no-serve-artifacts", "--default-artifact-root", artifacts]
+            if artifacts
+            else ["--serve-artifacts", "--artifacts-destination", str(self.artifacts)]
+        )
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(database, self.database)
         self._process: subprocess.Popen[bytes] | None = None
@@ -42,8 +47,7 @@ class TrackingServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.database}", "--serve-artifacts"]
-        command += ["--artifacts-destination", str(self.artifacts)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.database}", *self._of_artifacts]
         environ = outside() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (self.folder / "server.log").open("a") as log:
             self._process = subprocess.Popen(
@@ -77,9 +81,9 @@ class TrackingServer:
 
 
 @contextlib.contextmanager
-def tracking(folder: Path, database: Path) -> Iterator[TrackingServer]:
+def tracking(folder: Path, database: Path, artifacts: str = "") -> Iterator[TrackingServer]:
     """Serve as long as the context lasts."""
-    server = TrackingServer(folder, database)
+    server = TrackingServer(folder, database, artifacts)
     try:
         server.start()
         yield server

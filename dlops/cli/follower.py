@@ -48,6 +48,19 @@ class Follower:
             case "interrupted":
                 console.err().print("[yellow]ending the run; press Ctrl-C again to kill it[/]")
 
+    def leave(self) -> bool:
+        """Ask at a terminal whether a run that goes on elsewhere is to be left alone; nobody there ends it."""
+        import typer
+
+        if not (sys.stdin.isatty() and console.err().is_terminal):
+            return False
+        if self._bar:
+            self._bar.stop()
+        try:
+            return not typer.confirm("\nEnd the run? (n: it goes on without this terminal)", default=True, err=True)
+        except typer.Abort:  # Ctrl-C once more
+            return False
+
     def _print(self, text: str) -> None:
         if self._bar:
             self._bar.console.out(text.rstrip("\n"), highlight=False)

@@ -34,6 +34,13 @@ def launch(asked: Callable[[], Request], common: Common) -> None:
         target: Target = expected if request.target in ("", expected.name) else named(request.target)
         target = DryRun(target) if common.dry_run else target
         with Follower(quiet=common.quiet, detached=common.detach) as follower:
-            outcome = launched(request, target, show=follower.show, detach=common.detach, dry_run=common.dry_run)
+            outcome = launched(
+                request,
+                target,
+                show=follower.show,
+                leave=follower.leave,
+                detach=common.detach,
+                dry_run=common.dry_run,
+            )
     console.show_outcome(outcome, as_json=common.json, quiet=common.quiet)
     raise typer.Exit(outcome.exit_code)

@@ -59,9 +59,10 @@ def _many(runs: list[Run], *, short: bool) -> Table:
         "target": [Text(run.target) for run in runs],
         "age": [Text(console.rough(now - run.started)) for run in runs],
         "took": [Text(console.rough(run.duration_s)) for run in runs],
+        "heartbeat": [_heartbeat(run) if run.target != "local" or run.silent else Text() for run in runs],
         "progress": [Text(_progress(run), no_wrap=True) for run in runs],
     }
-    says_nothing = {"target": {"local"}, "progress": {""}}
+    says_nothing = {"target": {"local"}, "heartbeat": {""}, "progress": {""}}
     shown = {name: cells for name, cells in columns.items() if {str(cell) for cell in cells} != says_nothing.get(name)}
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name, cells in shown.items():
@@ -89,7 +90,8 @@ def _one(run: Run, tracking_uri: str) -> Table:
         ("recorded in", masking.url(tracking_uri)),
         *([("job", run.page)] if run.page else []),
     ]
-    rows += [("progress", text)] if (text := _progress(run)) else []
+    rows += [("heartbeat", text)] if (text := _heartbeat(run)) else []
+    rows += [("progress", words)] if (words := _progress(run)) else []
     rows += [(name, Text(value, "bold")) for name, value in run.outputs.items()]
     rows += [("parameters", console.pairs(params))] if params else []
     rows += [("metrics", console.metrics(run.metrics))] if run.metrics else []
@@ -99,9 +101,14 @@ def _one(run: Run, tracking_uri: str) -> Table:
     return console.facts(rows)
 
 
+def _heartbeat(run: Run) -> Text:
+    """Tell how long ago a run that goes on gave a sign; in yellow, too long."""
+    if run.heartbeat_s is None:
+        return Text()
+    return Text(f"{console.rough(run.heartbeat_s)} ago", "yellow" if run.silent else "")
+
+
 def _progress(run: Run) -> str:
-    if run.silent:
-        return f"no sign for {console.duration(run.heartbeat_s or 0.0)}"
     if not run.progress:
         return ""
     return f"{run.progress.get('done', '?')}/{run.progress.get('total', '?')} {run.progress.get('text', '')}".strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -18,8 +18,22 @@ from dlops.targets.interface import Event, Launched, Show, Target
 _KINDS: dict[str, type[DlopsError]] = {"unreachable": UnreachableError, "usage": UsageError, "config": ConfigError}
 
 
-def launch(request: Request, target: Target, *, show: Show, detach: bool = False, dry_run: bool = False) -> Outcome:
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which nobody at a terminal has typed."""
+
+
+def launch(
+    request: Request,
+    target: Target,
+    *,
+    show: Show,
+    leave: Callable[[], bool] = lambda: False,
+    detach: bool = False,
+    dry_run: bool = False,
+) -> Outcome:
     """Plan, check, start and follow; `show` is called with each event on the way.
+
+    Ctrl-C ends the run; but one that goes on elsewhere stays as it is where `leave`, asked then, says so.
 
     Raises:
         UsageError, ConfigError: something is wrong, and no run was created.
@@ -38,10 +52,11 @@ def launch(request: Request, target: Target, *, show: Show, detach: bool = False
             preflight.check(planned, planned.job(built), target)  # what is to be installed is known only now
     runs.unhurried()
     with _signals_as_interrupts():
-        return _follow(planned, target.start(planned.job(built), show), show, detach)
+        launched = target.start(planned.job(built), show)
+        return _follow(planned, launched, show, leave=(lambda: False) if target.here else leave, detach=detach)
 
 
-def _follow(planned: Plan, launched: Launched, show: Show, detach: bool) -> Outcome:
+def _follow(planned: Plan, launched: Launched, show: Show, *, leave: Callable[[], bool], detach: bool) -> Outcome:
     facts: dict[str, Any] = {
         "step": planned.step,
         "target": planned.target,
@@ -62,7 +77,9 @@ def _follow(planned: Plan, launched: Launched, show: Show, detach: bool) -> Outc
                         return Outcome(**facts, status="RUNNING")
                 elif outcome := _outcome(event, facts, planned):
                     return outcome
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as asked:
+            if "run_id" in facts and not interrupted and not isinstance(asked, _Terminated) and leave():
+                return Outcome(**facts, status="RUNNING")
             launched.terminate()
             show({"event": "interrupted"})
             interrupted = True
@@ -98,10 +115,10 @@ def _way_on(planned: Plan, run_id: str) -> str:
 
 @contextmanager
 def _signals_as_interrupts() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C while a run is followed: both ask the worker to end it."""
+    """Treat SIGTERM much as Ctrl-C while a run is followed: both ask the worker to end it."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise _Terminated
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

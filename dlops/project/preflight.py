@@ -8,12 +8,12 @@ from pathlib import Path
 
 from dlops.config.parameters import suggestion
 from dlops.errors import ConfigError
-from dlops.project import environment
+from dlops.project import databricks_names, environment
 from dlops.project.plan import Plan
 from dlops.targets.interface import Target
 from dlops.worker.job import Job
 
-_STORES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks", "databricks-uc", "file")
+_STORES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks", "file")
 
 
 def check(plan: Plan, job: Job, target: Target) -> None:
@@ -22,7 +22,12 @@ def check(plan: Plan, job: Job, target: Target) -> None:
     Raises:
         ConfigError: with every problem, when there is one.
     """
-    problems = [*_environment(plan), *tracking_store(plan.tracking_uri), *target.problems(job)]
+    problems = [
+        *_environment(plan),
+        *tracking_store(plan.tracking_uri),
+        *databricks_names.problems(plan.tracking_uri, plan.experiment, plan.shown_values),
+        *target.problems(job),
+    ]
     if problems:
         raise ConfigError(f"{plan.step} cannot be launched.", problems=problems, hint="`dlops doctor` checks the rest.")
 
@@ -41,6 +46,8 @@ def tracking_store(uri: str) -> list[str]:
         ]
     if scheme == "sqlite" and not re.match(r"sqlite(\+\w+)?:///.", uri):
         return [f"the tracking store {uri!r} names no file: write sqlite:///FILE, or sqlite:////FOLDER/FILE"]
+    if scheme == "databricks-uc":
+        return ["databricks-uc is a model registry (MLFLOW_REGISTRY_URI); the tracking store beside it is databricks"]
     if scheme not in _STORES:
         return [
             f"MLflow knows no tracking store {scheme!r}{suggestion(scheme, _STORES)}; it has {', '.join(_STORES[:-1])}"

@@ -61,13 +61,15 @@ class DatabricksSettings(ClusterSettings):
 class Databricks:
     """A workspace as a place for jobs."""
 
+    is_workspace = True
+
     def __init__(self, name: str, settings: DatabricksSettings) -> None:
         self.name, self.settings = name, settings
         self.on_loopback = is_loopback(settings.host)
 
     def problems(self, job: Job) -> list[str]:
         """Check what needs no answer of the workspace."""
-        return [*self._of_compute(), *self._of_folder(), *self._of_secrets(job), *self._of_experiment(job)]
+        return [*self._of_compute(), *self._of_folder(), *self._of_secrets(job)]
 
     def submit(self, job: Job, package: Path, key: str) -> str:
         """Put the package into the workspace and submit the job; the run's id is the token by which it begins once."""
@@ -180,11 +182,6 @@ class Databricks:
             told = ", ".join(hidden)
             found.append(f"{told} would lie in the workspace: let the entry point read it from a variable (secrets:)")
         return found
-
-    def _of_experiment(self, job: Job) -> list[str]:
-        if not job.tracking_uri.startswith("databricks") or job.probe or job.experiment.startswith("/"):
-            return []
-        return [f"experiments of Databricks have absolute paths: --experiment /Users/NAME/{job.experiment}"]
 
     def _compute(self, job: Job) -> dict[str, Any]:
         from databricks.sdk.service import compute, jobs

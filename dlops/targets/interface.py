@@ -91,6 +91,8 @@ class Cluster(Protocol):
     name: str
     on_loopback: bool
     """Whether it is on this machine, as in a test."""
+    is_workspace: bool
+    """Whether its jobs are let into a Databricks workspace, the one they run in."""
 
     def problems(self, job: Job) -> list[str]:
         """List what would keep a job from being taken, as far as that is known without asking."""

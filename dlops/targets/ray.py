@@ -67,6 +67,8 @@ class RaySettings(ClusterSettings):
 class Ray:
     """A Ray cluster as a place for jobs."""
 
+    is_workspace = False
+
     def __init__(self, name: str, settings: RaySettings) -> None:
         self.name, self.settings = name, settings
         self.on_loopback = is_loopback(settings.address)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import tempfile
 import time
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dlops.errors import ConfigError, DlopsError, UnreachableError
-from dlops.targets import package
+from dlops.targets import package, stores
 from dlops.targets.following import RemoteRun, ask_to_end
-from dlops.targets.interface import Cluster, Finding, Show, State, is_loopback
+from dlops.targets.interface import Cluster, Finding, Show, State
 from dlops.worker import masking, processes, record, tracking
 from dlops.worker.job import Job
 from dlops.worker.probe import answers
@@ -32,8 +31,6 @@ _LARGEST = 2 * 1024**3
 """Bytes of a file or folder that are uploaded for a run."""
 _PATIENCE = 60.0
 """Seconds that a job which only looks round has to end."""
-_CREDENTIALS = re.compile(r"MLFLOW_TRACKING_(USERNAME|PASSWORD|TOKEN|AUTH|INSECURE_TLS)")
-"""Variables without which the tracking server lets nobody in."""
 
 
 class Remote:
@@ -53,14 +50,14 @@ class Remote:
         """List what would not work there: a store or data that only this machine has, files that nobody tracks."""
         return [
             *self._cluster.problems(job),
-            *self._of_store(job.tracking_uri),
+            *stores.problems(job.tracking_uri, self._cluster),
             *self._of_inputs(job),
             *package.problems(Path(job.folder)),
         ]
 
     def examine(self, tracking_uri: str) -> Iterator[Finding]:
         """Send a job that looks round; what it waits for is told where it does not begin in a minute."""
-        if problems := [*self._cluster.problems(_probe(tracking_uri)), *self._of_store(tracking_uri)]:
+        if problems := [*self._cluster.problems(_probe(tracking_uri)), *stores.problems(tracking_uri, self._cluster)]:
             yield from ((f"target {self.name}", "problem", problem) for problem in problems)
             return
         try:
@@ -141,7 +138,7 @@ class Remote:
         return replace(
             job,
             client=f"mlflow-skinny=={metadata.version('mlflow')}",
-            variables={**_credentials(job.tracking_uri), **self._variables},
+            variables={**stores.variables(job.tracking_uri, self._cluster), **self._variables},
             secrets=_needed(job),
             path=(),
             tree="",
@@ -171,19 +168,6 @@ class Remote:
 
     def _is_shared(self, path: str) -> bool:
         return any(Path(path).is_relative_to(folder) for folder in self._shared)
-
-    def _of_store(self, uri: str) -> list[str]:
-        scheme = re.split(r"[:+]", uri, maxsplit=1)[0]
-        if uri.startswith("databricks"):
-            return []
-        if scheme not in ("sqlite", "file") and "://" in uri:
-            if is_loopback(uri) and not self._cluster.on_loopback:
-                return [f"the tracking store {masking.url(uri)} is this machine's own name for itself: name its host"]
-            return []
-        return [
-            f"the tracking store {masking.url(uri)} is on this machine, where a job on {self.name} cannot write:"
-            " start a server (`mlflow server`), and name it with --tracking-uri http://HOST:PORT"
-        ]
 
     def _of_inputs(self, job: Job) -> list[str]:
         found = []
@@ -219,11 +203,6 @@ def _probe(tracking_uri: str) -> Job:
         tracking_uri=tracking_uri,
         probe=True,
     )
-
-
-def _credentials(tracking_uri: str) -> dict[str, str]:
-    found = {name: value for name, value in os.environ.items() if _CREDENTIALS.fullmatch(name)}
-    return found if urlsplit(tracking_uri).scheme in ("http", "https") else {}
 
 
 def _needed(job: Job) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from dlops.cli import console
@@ -59,3 +61,30 @@ def test_on_a_terminal_a_bar_of_any_progress(monkeypatch, capsys, progress):
         follower.show({"event": "output", "text": "[red] beside the bar\n"})
     assert "[red] beside the bar" in capsys.readouterr().err
     console.err.cache_clear()
+
+
+@pytest.fixture
+def terminal(monkeypatch, seen):
+    """Stdin is a terminal at which somebody types what the test says."""
+    ours, theirs = os.openpty()
+    stdin = os.fdopen(theirs)
+    monkeypatch.setattr("sys.stdin", stdin)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    yield lambda text: os.write(ours, text)
+    stdin.close()
+    os.close(ours)
+
+
+@pytest.mark.parametrize(("typed", "left"), [(b"n\n", True), (b"y\n", False), (b"\n", False), (b"\x04", False)])
+def test_at_a_terminal_it_is_asked_whether_a_run_elsewhere_ends(terminal, capsys, typed, left):
+    terminal(typed)
+    with Follower() as follower:
+        follower.show({"event": "progress", "done": 1})
+        assert follower.leave() is left
+    assert "End the run?" in capsys.readouterr().err
+
+
+def test_off_a_terminal_nobody_is_asked(seen, capsys):
+    with Follower() as follower:
+        assert follower.leave() is False
+    assert "End the run?" not in capsys.readouterr().err

@@ -67,8 +67,8 @@ def test_twenty_runs_fit_a_terminal_of_80_columns():
     lines = printed(status._many([going_on, elsewhere, *ended], short=True), width=80)
     assert len(lines) == 21
     assert max(map(len, lines)) <= 80
-    assert lines[1] == "ffffffff  finetune  RUNNING   local       0 s     1 min   120/4500 epoch 2, los…"
-    assert lines[2].endswith("databricks  50 s    1 min   no sign for 10 min 0 s")
+    assert lines[1] == "ffffffff  finetune  RUNNING   local       0 s     1 min              120/4500 …"
+    assert lines[2].endswith("databricks  50 s    1 min   10 min ago")
     assert lines[5].split()[:3] == ["20000000", "finetune", "KILLED"]
     assert "…" not in "".join(lines[2:])
 
@@ -77,9 +77,11 @@ def test_twenty_runs_fit_a_terminal_of_80_columns():
     ("fields", "headings"),
     [
         ([{}, {}], "run step status age took"),
-        ([{}, {"target": "ray"}], "run step status target age took"),
-        ([{"target": "ray"}, {"target": "ray"}], "run step status target age took"),
+        ([{}, {"target": "ray", "heartbeat_s": None}], "run step status target age took"),
+        ([{"target": "ray"}, {"target": "ray"}], "run step status target age took heartbeat"),
         ([{}, {"progress": {"done": 1}}], "run step status age took progress"),
+        ([{}, {"target": "ray", "heartbeat_s": 1.0}], "run step status target age took heartbeat"),
+        ([{}, {"heartbeat_s": 600.0}], "run step status age took heartbeat"),
     ],
 )
 def test_a_column_that_says_nothing_is_left_out(fields, headings):
@@ -126,11 +128,18 @@ def test_without_a_store_it_says_so(shell):
         ({}, ""),
         ({"progress": {"done": 3, "total": 10, "text": "epoch [1]"}}, "3/10 epoch [1]"),
         ({"progress": {"done": 3}}, "3/?"),
-        ({"heartbeat_s": 600.0, "progress": {"done": 3}}, "no sign for 10 min 0 s"),
     ],
 )
 def test_progress_in_words(fields, shown):
     assert status._progress(run(**fields)) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown", "style"), [(None, "", ""), (2.4, "2 s ago", ""), (600.0, "10 min ago", "yellow")]
+)
+def test_the_last_sign_of_a_run_that_goes_on(seconds, shown, style):
+    found = status._heartbeat(run(heartbeat_s=seconds))
+    assert (found.plain, found.style) == (shown, style)
 
 
 @pytest.mark.parametrize("odd", ["[red]x", "[/x]", ":smile:"])

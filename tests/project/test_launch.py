@@ -110,6 +110,35 @@ def test_a_signal_asks_the_job_to_end_and_follows_on(run, interruptible, number)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_ctrl_c_may_leave_a_run_that_goes_on_elsewhere(run, interruptible):
+    def interrupted():
+        return Scripted(STARTED, lambda: os.kill(os.getpid(), signal.SIGINT), ENDED)
+
+    target = interrupted()
+    target.here = False
+    outcome, _ = run(target, leave=lambda: True)
+    assert (outcome.status, outcome.exit_code, outcome.run_id, target.asked_to_end) == ("RUNNING", 0, "r", 0)
+    for here, leaves in ((False, False), (True, True)):
+        target = interrupted()
+        target.here = here
+        assert run(target, leave=lambda leaves=leaves: leaves)[0].status == "FINISHED"
+        assert target.asked_to_end == 1
+
+
+def test_sigterm_and_a_run_that_has_not_begun_leave_nothing_to_ask(run, interruptible):
+    def never():
+        raise AssertionError("nobody is there to answer")
+
+    def end(number):
+        return lambda: os.kill(os.getpid(), number)
+
+    for script in ((STARTED, end(signal.SIGTERM), ENDED), (end(signal.SIGINT), STARTED, ENDED)):
+        target = Scripted(*script)
+        target.here = False
+        assert run(target, leave=never)[0].status == "FINISHED"
+        assert target.asked_to_end == 1
+
+
 def test_the_targets_problems_are_told_before_anything_starts(run):
     target = Scripted(STARTED, problems=["no room", "no key"])
     with pytest.raises(ConfigError) as caught:

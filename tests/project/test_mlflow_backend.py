@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.projects.backend import loader
 
 from dlops.project import mlflow_backend
+from dlops.targets import stores
 from dlops.targets.remote import Remote
 from tests.project.test_source import Repository
 from tests.targets.conftest import far  # noqa: F401 - a fixture
@@ -30,7 +31,7 @@ def backend(tmp_path, far, client, monkeypatch):  # noqa: F811
     work.commit(MLproject=PROJECT)
     monkeypatch.setattr(mlflow_backend.names, "kind", lambda name: {"gpu": "ray", "local": "local"}.get(name, ""))
     target = Remote(far, shared=("/",), variables={})
-    monkeypatch.setattr(target, "_of_store", lambda uri: [])
+    monkeypatch.setattr(stores, "problems", lambda uri, cluster: [])
     monkeypatch.setattr(mlflow_backend.names, "named", lambda name: target)
     return loader.load_backend("dlops-ray")
 

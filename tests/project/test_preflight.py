@@ -27,6 +27,7 @@ def test_stores_that_mlflow_knows(uri):
         ("htpp://h", "did you mean 'http'"),
         ("postgres://h/d", "did you mean 'postgresql'"),
         ("redis://h", "no tracking store 'redis'"),
+        ("databricks-uc", "is a model registry"),
         ("./mlruns", "--tracking-uri sqlite:///mlruns.db"),
         ("file:///tmp/runs", "--tracking-uri sqlite:///runs.db"),
         ("localhost:5000", "did you mean 'http://localhost:5000'"),

@@ -1,7 +1,8 @@
 """A stand-in for a Databricks workspace: as strict about requests as the service, and really running what it is given.
 
-It knows files (volumes, workspace files), Jobs 2.2 one-time runs, secrets. Requests are held to the SDK's dataclasses:
-a field that they do not have is refused. It proves our side only.
+It knows files (volumes, workspace files, those of MLflow), Jobs 2.2 one-time runs, secrets, and MLflow's API, which it
+passes to a tracking server. Requests are held to the SDK's dataclasses: a field that they do not have is refused. It
+proves our side only.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,6 +38,9 @@ CLUSTER = "0612-101112-abcdefgh"
 MARK = "TEST_DATABRICKS_TASK"
 _FIELDS = {"tasks", "run_name", "idempotency_token", "timeout_seconds", "environments", "git_source"}
 _ROOTS = ("/Volumes/", "/Workspace/")
+_OF_MLFLOW = "/WorkspaceInternal/Mlflow/Artifacts/"
+"""Where the service keeps what is at `ARTIFACTS`."""
+ARTIFACTS = "dbfs:/databricks/mlflow-tracking"
 
 
 class Refused(Exception):
@@ -50,9 +56,9 @@ class Workspace(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tracking_uri: str = "") -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.folder = folder
+        self.folder, self.tracking_uri = folder, tracking_uri
         self.mark = uuid.uuid4().hex
         """The value of `MARK` that every process of its jobs has."""
         self.host = f"http://127.0.0.1:{self.server_port}"
@@ -72,7 +78,7 @@ class Workspace(ThreadingHTTPServer):
         """A connection that is broken off is no news here."""
 
     def place(self, path: str) -> Path:
-        if not path.startswith(_ROOTS) or ".." in path:
+        if not path.startswith((*_ROOTS, _OF_MLFLOW)) or ".." in path:
             raise Refused(400, "INVALID_PARAMETER_VALUE", f"no such place: {path}")
         return self.folder / path.lstrip("/")
 
@@ -201,6 +207,10 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, url: Any, body: bytes) -> dict[str, Any] | None:
         workspace, query = self.server, {name: values[0] for name, values in parse_qs(url.query).items()}
         path = unquote(url.path)
+        if path.startswith("/api/2.0/mlflow/") and workspace.tracking_uri:
+            return self._passed_on(url, body)
+        if self.command in ("GET", "HEAD") and path.startswith("/api/2.0/fs/files/"):
+            return self._read(workspace.place(path.removeprefix("/api/2.0/fs/files")))
         if self.command == "PUT" and path.startswith("/api/2.0/fs/files/"):
             return self._stored(path.removeprefix("/api/2.0/fs/files"), body)
         if path.startswith("/api/2.0/fs/directories/"):
@@ -241,7 +251,38 @@ class Handler(BaseHTTPRequestHandler):
             place.rmdir()
             return {}
         here = f"/{place.relative_to(self.server.folder)}"
-        return {"contents": [{"path": f"{here}/{file.name}", "is_directory": False} for file in place.iterdir()]}
+        return {
+            "contents": [
+                {"path": f"{here}/{file.name}", "is_directory": True}
+                if file.is_dir()
+                else {"path": f"{here}/{file.name}", "is_directory": False, "file_size": file.stat().st_size}
+                for file in place.iterdir()
+            ]
+        }
+
+    def _read(self, place: Path) -> None:
+        if not place.is_file():
+            raise Refused(404, "NOT_FOUND", f"no file {place.name}")
+        self._send_bytes(200, "application/octet-stream", place.read_bytes())
+
+    def _passed_on(self, url: Any, body: bytes) -> None:
+        """Let a tracking server answer, but for what the service is stricter about."""
+        if url.path.endswith("/experiments/create") and not json.loads(body)["name"].startswith("/"):
+            raise Refused(
+                400,
+                "INVALID_PARAMETER_VALUE",
+                "An experiment name must be an absolute path within the Databricks workspace, e.g. '/Users/me/films'.",
+            )
+        address = f"{self.server.tracking_uri}{url.path}?{url.query}"
+        request = urllib.request.Request(address, body or None, method=self.command)
+        request.add_header("Content-Type", self.headers.get("Content-Type") or "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                self._send_bytes(answer.status, answer.headers["Content-Type"], answer.read())
+        except urllib.error.HTTPError as error:
+            self._send_bytes(error.code, error.headers["Content-Type"], error.read())
+        except OSError:
+            raise Refused(503, "TEMPORARILY_UNAVAILABLE", "the tracking server is away") from None
 
     def _there(self, place: Path) -> Path:
         if not place.is_dir():
@@ -273,9 +314,12 @@ class Handler(BaseHTTPRequestHandler):
         return {}
 
     def _send(self, status: int, document: dict[str, Any]) -> None:
-        body = json.dumps(document).encode()
+        self._send_bytes(status, "application/json", json.dumps(document).encode())
+
+    def _send_bytes(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
+        self.send_header("Last-Modified", self.date_time_string())
         self.send_header("Content-Length", str(len(body)))
         if status in (429, 503):
             self.send_header("Retry-After", "0")
@@ -303,10 +347,10 @@ def _multipart(kind: str, body: bytes) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def running(folder: Path):
-    """A workspace, as long as the context lasts."""
+def running(folder: Path, tracking_uri: str = ""):
+    """A workspace, as long as the context lasts; with the tracking server that answers for its MLflow."""
     folder.mkdir(parents=True, exist_ok=True)
-    workspace = Workspace(folder)
+    workspace = Workspace(folder, tracking_uri)
     with serving(workspace):
         try:
             yield workspace

@@ -22,6 +22,7 @@ class Here:
 
     name = "far"
     on_loopback = True
+    is_workspace = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

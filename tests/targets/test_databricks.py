@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from dlops.errors import UnreachableError
-from dlops.targets import following
+from dlops.targets import following, stores
 from dlops.targets.databricks import Databricks, DatabricksSettings, _state
 from dlops.targets.remote import Remote
 from dlops.worker.job import Job
@@ -102,7 +102,7 @@ def test_what_is_wrong_is_told_before(workspace, package):
         folder="dbfs:/films",
         secrets={"HF_TOKEN": "hub"},
     )
-    found = dbx.problems(plain(tracking_uri="databricks", experiment="films", params={"api_key": "***"}))
+    found = dbx.problems(plain(params={"api_key": "***"}))
     assert [problem.partition(": ")[2] or problem for problem in found] == [
         "cluster, new_cluster, serverless are given",
         "new_cluster has no 'node_typ_id'",
@@ -110,7 +110,6 @@ def test_what_is_wrong_is_told_before(workspace, package):
         "folder is below /Volumes/ or /Workspace/, not dbfs:/films",
         "the secret HF_TOKEN is named SCOPE/KEY",
         "let the entry point read it from a variable (secrets:)",
-        "--experiment /Users/NAME/films",
     ]
     (found,) = target(workspace, cluster="").problems(plain())
     assert found.endswith("none is given")
@@ -216,7 +215,7 @@ def test_a_run_that_nobody_knows_any_more_is_over(workspace):
 
 def test_the_target_is_tried_by_a_job_that_looks_round(workspace, store, monkeypatch):
     place = remote(workspace, target(workspace), variables={})
-    monkeypatch.setattr(place, "_of_store", lambda uri: [])
+    monkeypatch.setattr(stores, "problems", lambda uri, cluster: [])
     found = {name: state for name, state, _ in place.examine(store)}
     assert found["target dbx"] == "ok"
     assert found["there: tracking store"] == "ok"

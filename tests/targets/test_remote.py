@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from dlops.errors import ConfigError, UnreachableError
-from dlops.targets import remote
+from dlops.targets import remote, stores
 from dlops.targets.interface import State
 from dlops.targets.remote import Remote
 from dlops.worker import processes
@@ -68,13 +68,6 @@ def test_secrets_that_the_job_needs_travel_and_others_do_not(target, far, job, c
             assert SECRET.encode() not in file.read_bytes(), file
 
 
-def test_credentials_of_a_tracking_server_travel_with_the_job(monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", SECRET)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "x")
-    assert remote._credentials("https://mlflow.example.org") == {"MLFLOW_TRACKING_TOKEN": SECRET}
-    assert remote._credentials("postgresql://x") == {}
-
-
 def test_every_problem_is_told_before_anything_is_made(target, job, tmp_path, client):
     (tmp_path / "big").write_bytes(b"")
     with (tmp_path / "big").open("r+b") as file:
@@ -96,11 +89,6 @@ def test_every_problem_is_told_before_anything_is_made(target, job, tmp_path, cl
     assert found[4] == f"{tmp_path}/none*.csv is a place on this machine, which far does not have: name a URI"
     assert "is in no Git repository" in found[5]
     assert client.search_runs(["0"]) == []
-
-
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:5000", "databricks", "databricks://profile", "postgresql://host/db"])
-def test_a_store_that_others_reach_is_none(target, job, uri):
-    assert target.problems(job("true", tracking_uri=uri)) == []
 
 
 def test_a_job_that_is_not_taken_leaves_a_run_that_says_so(target, far, job, client):
@@ -146,7 +134,7 @@ def test_nothing_of_this_machine_is_left_in_a_job(target, far, job, monkeypatch)
 
 
 def test_a_target_is_tried_by_a_job_that_looks_round(target, far, store, client, monkeypatch):
-    monkeypatch.setattr(target, "_of_store", lambda uri: [])
+    monkeypatch.setattr(stores, "problems", lambda uri, cluster: [])
     found = {name: (state, text) for name, state, text in target.examine(store)}
     assert found["target far"] == ("ok", "takes jobs")
     assert found["there: tracking store"] == ("ok", "answers")
@@ -163,7 +151,7 @@ def test_one_that_nothing_can_be_recorded_from_is_not_tried(target, store, far):
 
 
 def test_a_job_that_does_not_begin_is_told_with_what_it_waits_for(target, far, store, monkeypatch):
-    monkeypatch.setattr(target, "_of_store", lambda uri: [])
+    monkeypatch.setattr(stores, "problems", lambda uri, cluster: [])
     monkeypatch.setattr(remote, "_PATIENCE", 0.0)
     monkeypatch.setattr(far, "state", lambda handle: State(False, "waits for a GPU"))
     monkeypatch.setattr(far, "log", lambda handle: "")

@@ -1,0 +1,60 @@
+"""Whether a job far from here reaches the tracking store of its run, and by which variables."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from dlops.targets.interface import Cluster, is_loopback
+from dlops.worker import masking
+
+_OF_A_SERVER = re.compile(r"MLFLOW_TRACKING_(USERNAME|PASSWORD|TOKEN|AUTH|INSECURE_TLS)")
+"""Variables without which a tracking server lets nobody in."""
+_WORKSPACE = "databricks"
+_OF_A_WORKSPACE = (
+    {"DATABRICKS_HOST", "DATABRICKS_TOKEN"},
+    {"DATABRICKS_HOST", "DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"},
+)
+"""Variables of which one set is needed by who is not in a workspace already."""
+_SAME_EVERYWHERE = re.compile(r"https?://.*|databricks(-uc)?")
+"""Model registries that have one name on every machine."""
+
+
+def problems(uri: str, cluster: Cluster) -> list[str]:
+    """List why a job on a cluster would not reach the tracking store at `uri`."""
+    scheme = re.split(r"[:+]", uri, maxsplit=1)[0]
+    if scheme == _WORKSPACE:
+        return _of_workspace(uri, cluster)
+    if scheme in ("sqlite", "file") or "://" not in uri:
+        return [
+            f"the tracking store {masking.url(uri)} is on this machine, where a job on {cluster.name} cannot write:"
+            " start a server (`mlflow server`), and name it with --tracking-uri http://HOST:PORT"
+        ]
+    if is_loopback(uri) and not cluster.on_loopback:
+        return [f"the tracking store {masking.url(uri)} is this machine's own name for itself: name its host"]
+    return []
+
+
+def variables(uri: str, cluster: Cluster) -> dict[str, str]:
+    """Give this machine's variables by which a job reaches the tracking store, and the model registry beside it."""
+    registry = os.environ.get("MLFLOW_REGISTRY_URI", "")
+    found = {"MLFLOW_REGISTRY_URI": registry} if _SAME_EVERYWHERE.fullmatch(registry) else {}
+    if uri == _WORKSPACE and not cluster.is_workspace:
+        found |= {name: os.environ[name] for name in set().union(*_OF_A_WORKSPACE) if name in os.environ}
+    if uri.startswith(("http://", "https://")):
+        found |= {name: value for name, value in os.environ.items() if _OF_A_SERVER.fullmatch(name)}
+    return found
+
+
+def _of_workspace(uri: str, cluster: Cluster) -> list[str]:
+    if uri != _WORKSPACE:
+        return [
+            f"a job on {cluster.name} knows no profile of this machine: --tracking-uri {_WORKSPACE}, and"
+            " DATABRICKS_CONFIG_PROFILE to name the profile here"
+        ]
+    if cluster.is_workspace or any(names <= os.environ.keys() for names in _OF_A_WORKSPACE):
+        return []
+    return [
+        f"a job on {cluster.name} is let into the Databricks workspace by DATABRICKS_HOST with DATABRICKS_TOKEN, or"
+        " with DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET: set them here, and it gets them"
+    ]
