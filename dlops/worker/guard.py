@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dlops.worker import client, processes, reaper, tracking
+from dlops.worker import client, processes, reaper, tracking, work_trees
 
 _OVER = b"over"
 _PATIENCE = 300.0
@@ -22,8 +22,8 @@ _PATIENCE = 300.0
 class Guard:
     """A process beside a worker, in a session of its own: what kills the one does not kill the other."""
 
-    def __init__(self, run_id: str, tracking_uri: str) -> None:
-        """Start the process, which knows by the end of a pipe that this one is no more."""
+    def __init__(self, run_id: str, tracking_uri: str, tree: str = "") -> None:
+        """Start the process, which knows by the end of a pipe that this one is no more; `tree` is its work tree."""
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "dlops.worker.guard"],
             env=with_worker(os.environ),
@@ -34,7 +34,7 @@ class Guard:
         )
         assert process.stdin is not None
         self._stream = process.stdin
-        self._tell(json.dumps({"run_id": run_id, "tracking_uri": tracking_uri}).encode() + b"\n")
+        self._tell(json.dumps({"run_id": run_id, "tracking_uri": tracking_uri, "tree": tree}).encode() + b"\n")
 
     def watch(self, group: int) -> None:
         """Name the process group of the command: not every system tells who belongs to a run."""
@@ -74,8 +74,10 @@ def main() -> None:
         _close(**said)
 
 
-def _close(run_id: str, tracking_uri: str, group: int = -1) -> None:
+def _close(run_id: str, tracking_uri: str, tree: str, group: int = -1) -> None:
     processes.end(run_id, group=group, grace=5.0)
+    if tree:
+        work_trees.remove_unused(Path(tree).parent)
     store = tracking.connect(tracking_uri)
     tracking.patiently(lambda: reaper.close_if_dead(store, store.get_run(run_id)), seconds=_PATIENCE)
 

@@ -85,7 +85,7 @@ class Supervisor:
             command = self._with_downloads(folder)
             if self._asked:
                 return ending(0, "", stopped="ended before its command started")
-            self._guard = Guard(record.run_id, self._job.tracking_uri)
+            self._guard = Guard(record.run_id, self._job.tracking_uri, self._job.tree)
             child = self._start(command, record, project, folder)
             self._guard.watch(child.pid)
             try:

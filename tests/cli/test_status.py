@@ -67,7 +67,7 @@ def test_twenty_runs_fit_a_terminal_of_80_columns():
     lines = printed(status._many([going_on, elsewhere, *ended], short=True), width=80)
     assert len(lines) == 21
     assert max(map(len, lines)) <= 80
-    assert lines[1] == "ffffffff  finetune  RUNNING   local       0 s     1 min              120/4500 …"
+    assert lines[1] == "ffffffff  finetune  RUNNING   local       0 s     1 min               120/4500 …"
     assert lines[2].endswith("databricks  50 s    1 min   10 min ago")
     assert lines[5].split()[:3] == ["20000000", "finetune", "KILLED"]
     assert "…" not in "".join(lines[2:])

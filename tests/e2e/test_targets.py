@@ -1,18 +1,26 @@
-"""One project here, on a Ray cluster of two nodes and on Databricks: same record, exit codes and truth everywhere."""
+"""One project, launched in every way: same record, exit codes and truth everywhere.
+
+In a folder, in an environment of its own, from a Git server, on a Ray cluster of two nodes, on Databricks.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from tests import processes, servers
 from tests.ml.conftest import simple_rows, tiny_model  # noqa: F401 - a fixture
+from tests.project import git_servers
 from tests.project.test_source import Repository
 from tests.targets import databricks_workspace, ray_clusters
 
@@ -21,9 +29,13 @@ slow = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hunter2-s3cret"
+PASSWORD = "hunter2-of-the-git-server"
+SENT = ["'.gitignore'", "'MLproject'", "'conda.yaml'", "'data.csv'", "'step.py'"]
+"""What is tracked, and nothing else, leaves this machine."""
 PROJECT = {
     "MLproject": """
 name: films
+conda_env: conda.yaml
 entry_points:
   finetune:
     parameters:
@@ -53,6 +65,7 @@ for second in range(600 if do == "wait" else 25 if do == "work" else 0):
     time.sleep(1)
 print("done")
 """,
+    "conda.yaml": f"dependencies: [python=3.{sys.version_info.minor}, {{pip: ['mlflow-skinny=={version('mlflow')}']}}]",
     "data.csv": "text,label",
     ".gitignore": ".env\n",
 }
@@ -66,20 +79,31 @@ class Places:
     workspace: databricks_workspace.Workspace
     cluster: ray_clusters.RayCluster
     """Begun by the first test that needs it: it takes half a minute."""
+    git: git_servers.Web
+    """Lets in who has the password."""
+    home: str = ""
+    """Of the shell that launches."""
+
+    def words(self, on: str) -> tuple[str, ...]:
+        """Give what is typed to launch the project so."""
+        if on in TARGETS:
+            return ("--on", on)
+        return {"folder": (), "uv": ("--env", "uv"), "git": ("--uri", f"{self.git.url}/films.git")}[on]
 
     def processes(self) -> dict[int, str]:
-        """List what runs there: number → command line."""
+        """List what runs for the jobs: number → command line."""
         found = processes.carrying(databricks_workspace.MARK, self.workspace.mark)
+        found |= processes.carrying("DLOPS_HOME", self.home)
         for name in self.cluster.names():
             found |= processes.carrying(ray_clusters.MARK, name)
         return found
 
-    def pid_of(self, words: str, seconds: float = 60) -> int:
-        """Wait for a process with these words in its command line, and no shell's."""
+    def pid_of(self, *words: str, seconds: float = 60) -> int:
+        """Wait for a process with one of these words in its command line, and no shell's."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for pid, command in self.processes().items():
-                if words in command and "bash -c" not in command and "/bin/sh" not in command:
+                if any(word in command for word in words) and "bash -c" not in command and "/bin/sh" not in command:
                     return pid
             time.sleep(0.2)
         raise AssertionError(f"no process has {words!r}: {[each[:80] for each in self.processes().values()]}")
@@ -92,7 +116,8 @@ def places(tmp_path_factory, initialised_store):
         server = all_of.enter_context(servers.tracking(tmp_path_factory.mktemp("tracking"), initialised_store))
         workspace = all_of.enter_context(databricks_workspace.running(tmp_path_factory.mktemp("workspace")))
         cluster = all_of.enter_context(ray_clusters.stopped_at_the_end())
-        yield Places(server, workspace, cluster)
+        git = all_of.enter_context(git_servers.web(tmp_path_factory.mktemp("git"), PASSWORD))
+        yield Places(server, workspace, cluster, git)
         assert "RUNNING" not in server.statuses(), "a run was left open"
 
 
@@ -112,9 +137,14 @@ def films(fresh_shell, places, request):
         request.getfixturevalue("ray")
     shell = fresh_shell
     shell.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "MLFLOW_TRACKING_URI": places.server.uri}
-    shell.environ["DATABRICKS_TOKEN"] = databricks_workspace.TOKEN
+    shell.environ |= {"DATABRICKS_TOKEN": databricks_workspace.TOKEN}
+    shell.environ |= {"DLOPS_GIT_USERNAME": "ann", "DLOPS_GIT_TOKEN": PASSWORD}
     work = Repository(shell.folder)
     work.commit(**PROJECT)
+    bare = places.git.folder / "films.git"
+    shutil.rmtree(bare, ignore_errors=True)
+    work("clone", "--quiet", "--bare", ".", str(bare))
+    places.home = shell.environ["DLOPS_HOME"]
     work.write(".env", f"TOKEN={SECRET}")
     work.write("untracked.txt", SECRET)
     targets = [
@@ -124,9 +154,15 @@ def films(fresh_shell, places, request):
     workspace = f"host: '{places.workspace.host}', cluster: {databricks_workspace.CLUSTER}"
     targets.append(f"dbx: {{kind: databricks, folder: /Volumes/main/ml/films, {workspace}}}")
     work.write("configs/targets.yaml", "\n".join(targets))
+    temporary = shell.folder.parent / "temporary"
+    temporary.mkdir()
+    shell.environ["TMPDIR"] = str(temporary)
     yield shell
     assert not [command for command in places.processes().values() if "worker.pyz" in command or "step.py" in command]
     assert not list(places.workspace.folder.rglob("dlops-*")), "what was sent is left"
+    folders = (temporary, places.workspace.temporary, places.cluster.temporary)
+    assert not [folder for place in folders for folder in place.glob("dlops-*")], "a folder is left"
+    assert not list(Path(shell.environ["DLOPS_HOME"]).glob("cache/git/*/trees/*")), "a work tree is left"
 
 
 def alike(document):
@@ -135,7 +171,11 @@ def alike(document):
     return {key: document[key] for key in keys} | {"error": (document.get("error") or {}).get("kind")}
 
 
-everywhere = pytest.mark.parametrize("on", [pytest.param("gpu", marks=slow), "dbx"])
+TARGETS = ("gpu", "dbx", "none", "spot")
+elsewhere = pytest.mark.parametrize("on", [pytest.param("gpu", marks=slow), "dbx"])
+everywhere = pytest.mark.parametrize(
+    "on", [*(pytest.param(on, marks=slow) for on in ("folder", "uv", "git", "gpu")), "dbx"]
+)
 
 
 @pytest.mark.parametrize(
@@ -147,17 +187,21 @@ everywhere = pytest.mark.parametrize("on", [pytest.param("gpu", marks=slow), "db
     ],
 )
 @everywhere
-def test_it_is_recorded_as_on_this_machine(films, on, words, exit_code, printed):
+def test_it_is_recorded_as_in_a_folder(films, places, on, words, exit_code, printed):
     here = films.json("finetune", *words, exit_code=exit_code)
-    there = films.json("finetune", *words, "--on", on, exit_code=exit_code)
+    there = films.json("finetune", *words, *places.words(on), exit_code=exit_code)
     assert alike(there) == alike(here)
-    assert (there["target"], here["target"]) == (on, "local")
+    assert (there["target"], here["target"]) == (on if on in TARGETS else "local", "local")
     log = films.run("logs", there["run_id"]).stdout
     assert printed in log
     assert films.run("logs", here["run_id"]).stdout.splitlines()[0] == log.splitlines()[0]
     if exit_code == 4:
         assert printed in there["error"]["message"]
-    assert "finds ['.gitignore', 'MLproject', 'data.csv', 'step.py']" in log, "no other file has left this machine"
+    if on in TARGETS:
+        assert f"finds [{', '.join(SENT)}]" in log, "no other file has left this machine"
+    tags = [films.json("status", run["run_id"]) for run in (here, there)]
+    assert tags[0]["commit"] == tags[1]["commit"]
+    assert tags[0].keys() == tags[1].keys()
 
 
 def test_it_is_recorded_so_by_ray_too(films):
@@ -165,7 +209,7 @@ def test_it_is_recorded_so_by_ray_too(films):
     assert alike(there) == alike(here)
     log = films.run("logs", there["run_id"]).stdout
     assert "reads text,label with ***" in log
-    assert "finds ['.gitignore', 'MLproject', 'data.csv', 'step.py']" in log, "no other file has left this machine"
+    assert f"finds [{', '.join(SENT)}]" in log, "no other file has left this machine"
 
 
 @slow
@@ -175,13 +219,16 @@ def test_a_secret_is_found_nowhere(films, places):
     done = films.json("finetune", f"api_key={SECRET}", "--on", "gpu", store)
     assert "reads text,label with ***" in films.run("logs", done["run_id"]).stdout
     films.run("finetune", "--on", "dbx", store)
+    url = f"http://ann:{PASSWORD}@{places.git.address}/films.git"
+    films.run("finetune", f"api_key={SECRET}", "--uri", url, store)
     refused = films.run("finetune", f"api_key={SECRET}", "--on", "dbx", exit_code=2)
     assert "api_key would lie in the workspace" in refused.stderr
     found = []
     folders = (places.server.folder, places.cluster.folder, places.workspace.folder, Path(films.environ["DLOPS_HOME"]))
     for file in [file for folder in folders for file in folder.rglob("*")]:
         with contextlib.suppress(OSError):
-            if file.is_file() and SECRET.encode() in file.read_bytes():
+            text = file.read_bytes() if file.is_file() else b""
+            if SECRET.encode() in text or PASSWORD.encode() in text:
                 found.append(file)
     assert found == []
 
@@ -213,7 +260,7 @@ def remote(films, tmp_path):
 
 
 @slow
-@everywhere
+@elsewhere
 def test_an_old_project_in_a_git_remote_runs_there_too(films, remote, on):
     words = ("finetune", "-e", "fine_tuning_model", "--uri", remote, "-v", "v1.0", "times=2")
     here, there = films.json(*words), films.json(*words, "--on", on)
@@ -233,7 +280,7 @@ def test_the_environment_is_the_projects_own(films, remote):
 @slow
 @everywhere
 def test_what_is_typed_next_ends_it(films, places, on):
-    process = films.start("finetune", "do=wait", "--on", on)
+    process = films.start("finetune", "do=wait", *places.words(on))
     places.pid_of("step.py")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
@@ -243,7 +290,7 @@ def test_what_is_typed_next_ends_it(films, places, on):
 
 @everywhere
 def test_it_is_cancelled_from_another_shell(films, places, on):
-    run_id = films.json("finetune", "do=wait", "--on", on, "--detach")["run_id"]
+    run_id = films.json("finetune", "do=wait", *places.words(on), "--detach")["run_id"]
     places.pid_of("step.py")
     assert films.json("cancel", run_id)["status"] == "KILLED"
 
@@ -258,12 +305,12 @@ def test_a_run_that_waits_for_a_node_is_told_and_cancelled(films):
 @slow
 @everywhere
 def test_closing_the_laptop_harms_nothing(films, places, on):
-    process = films.start("finetune", "do=work", "--on", on)
+    process = films.start("finetune", "do=work", *places.words(on))
     places.pid_of("step.py")
     process.kill()
     process.wait()
     (run,) = films.json("status", "-n", "1")
-    assert (run["status"], run["target"]) == ("RUNNING", on)
+    assert run["status"] == "RUNNING"
     log = films.run("logs", run["run_id"], "-f").stdout
     assert "second 24" in log
     assert log.endswith("done\n")
@@ -274,29 +321,87 @@ def test_closing_the_laptop_harms_nothing(films, places, on):
 
 @everywhere
 def test_a_worker_that_is_killed_is_seen(films, places, on):
-    process = films.start("finetune", "do=wait", "--on", on)
+    process = films.start("finetune", "do=wait", *places.words(on))
     places.pid_of("step.py")
-    os.kill(places.pid_of("worker.pyz"), signal.SIGKILL)
+    os.kill(places.pid_of("worker.pyz", "-m dlops.worker "), signal.SIGKILL)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 4, err
     assert "was killed" in err
 
 
-@pytest.mark.parametrize(
-    ("on", "seconds"),
-    [pytest.param("gpu", 30, marks=slow), pytest.param("dbx", 30, marks=slow)],
-)
-def test_a_tracking_server_that_is_away_costs_nothing(films, places, on, seconds):
-    process = films.start("finetune", "do=work", "--on", on, "--json")
+@slow
+@everywhere
+def test_a_tracking_server_that_is_away_costs_nothing(films, places, on):
+    process = films.start("finetune", "do=work", *places.words(on), "--json")
     places.pid_of("step.py")
     time.sleep(3)
     places.server.stop()
-    time.sleep(seconds)
+    time.sleep(30)
     places.server.start()
     out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert '"FINISHED"' in out
     assert "second 24" in err
+
+
+@elsewhere
+@pytest.mark.parametrize(("typed", "exit_code"), [(b"n\n", 0), (b"y\n", 130)])
+def test_ctrl_c_at_a_terminal_asks_whether_it_ends(films, places, on, typed, exit_code):
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dlops.cli.main", "finetune", "do=wait", "--on", on],
+        cwd=films.folder,
+        env=films.environ | {"TERM": "dumb"},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    films.started.append(process)
+    places.pid_of("step.py")
+    process.send_signal(signal.SIGINT)
+    shown = b""
+    while b"End the run?" not in shown:
+        shown += os.read(ours, 1000)
+    os.write(ours, typed)
+    assert process.wait(120) == exit_code
+    (run,) = films.json("status", "-n", "1")
+    assert run["status"] == ("RUNNING" if exit_code == 0 else "KILLED")
+    if exit_code == 0:
+        assert films.json("cancel", run["run_id"])["status"] == "KILLED"
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.fixture
+def mlflow_of_databricks(tmp_path, initialised_store):
+    """A workspace that keeps the runs too."""
+    folder = tmp_path / "databricks"
+    with (
+        servers.tracking(folder / "server", initialised_store, databricks_workspace.ARTIFACTS) as server,
+        databricks_workspace.running(folder / "workspace", server.uri) as workspace,
+    ):
+        yield workspace
+        assert "RUNNING" not in server.statuses(), "a run was left open"
+
+
+@pytest.mark.parametrize("on", ["folder", "dbx", pytest.param("gpu", marks=slow)])
+def test_databricks_keeps_the_runs(films, places, mlflow_of_databricks, on):
+    workspace = mlflow_of_databricks
+    targets = films.folder / "configs/targets.yaml"
+    targets.write_text(targets.read_text().replace(places.workspace.host, workspace.host))
+    films.environ |= {"DATABRICKS_HOST": workspace.host, "MLFLOW_TRACKING_URI": "databricks"}
+    (films.folder / "data.csv").write_text("text,label,more")
+    refused = films.json("finetune", *places.words(on), exit_code=2)["error"]
+    assert "--experiment /Users/NAME/films" in refused["message"]
+    done = films.json("finetune", *places.words(on), "--experiment", "/Shared/films")
+    assert done["metrics"] == {"loss": 0.5}
+    assert "reads text,label,more" in films.run("logs", done["run_id"]).stdout
+    assert films.json("status", done["run_id"])["status"] == "FINISHED"
+    kept = {
+        file.name for file in workspace.folder.glob(f"WorkspaceInternal/Mlflow/Artifacts/*/Runs/{done['run_id']}/**/*")
+    }
+    assert {"config.yaml", "environment.lock", "diff.patch"} <= kept
+    assert processes.left(databricks_workspace.MARK, workspace.mark) == {}
 
 
 @pytest.fixture
@@ -309,16 +414,38 @@ def easy(films, tmp_path):
     return tmp_path / "easy"
 
 
-@slow
-def test_a_training_over_two_nodes(films, easy, tiny_model):  # noqa: F811
+@pytest.fixture
+def training(films, places, easy, tiny_model):  # noqa: F811
+    """Launch the real `finetune` of this repository on a few rows, from a clone of it on the Git server."""
+    remote = places.git.folder / "dlops.git"
+    if not remote.exists():
+        subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, remote], check=True)
     words = (f"dataset={easy}", f"model={tiny_model}", "devices=1", "accelerator=cpu", "epochs=1", "max_length=16")
-    alone = films.json("finetune", "--uri", ROOT, *words, "--on", "gpu")
-    both = films.json("finetune", "--uri", ROOT, *words, "nodes=2", "--on", "gpu")
+    url = f"{places.git.url}/dlops.git"
+    return lambda *more, **options: films.json("finetune", "--uri", url, *words, *more, seconds=900, **options)
+
+
+@slow
+@pytest.mark.timeout(1800)
+def test_a_training_is_the_same_everywhere(training):
+    here, *others = (training(*words) for words in [(), ("--env", "uv"), ("--on", "gpu"), ("--on", "dbx")])
+    assert here["status"] == "FINISHED"
+    for there in others:
+        assert there["status"] == "FINISHED"
+        assert there["outputs"].keys() == here["outputs"].keys()
+        assert there["metrics"].keys() == here["metrics"].keys()
+        same = {name: value for name, value in here["metrics"].items() if name.startswith(("train_", "val_", "test_"))}
+        assert {name: there["metrics"][name] for name in same} == pytest.approx(same, abs=1e-4)
+
+
+@slow
+def test_a_training_over_two_nodes(films, training):
+    alone, both = training("--on", "gpu"), training("nodes=2", "--on", "gpu")
     assert both["status"] == alone["status"] == "FINISHED"
     assert "Nodes: this one, and 1 more of the Ray cluster" in films.run("logs", both["run_id"]).stdout
     assert both["metrics"].keys() == alone["metrics"].keys()
     assert both["metrics"]["train_loss"] == pytest.approx(alone["metrics"]["train_loss"], rel=0.2)
-    few = films.json("finetune", "--uri", ROOT, *words, "nodes=9", "--on", "gpu", exit_code=4)
+    few = training("nodes=9", "--on", "gpu", exit_code=4)
     assert "nodes=9, and the Ray cluster has 2" in few["error"]["message"]
 
 

@@ -59,6 +59,9 @@ class Workspace(ThreadingHTTPServer):
     def __init__(self, folder: Path, tracking_uri: str = "") -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder, self.tracking_uri = folder, tracking_uri
+        self.temporary = folder / "tmp"
+        """What `tempfile` uses in its jobs."""
+        self.temporary.mkdir()
         self.mark = uuid.uuid4().hex
         """The value of `MARK` that every process of its jobs has."""
         self.host = f"http://127.0.0.1:{self.server_port}"
@@ -143,6 +146,7 @@ class Task:
             "DATABRICKS_HOST": workspace.host,
             "DATABRICKS_TOKEN": TOKEN,
             "PYTHONPATH": "",
+            "TMPDIR": str(workspace.temporary),
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -29,6 +29,9 @@ class RayCluster:
         self.folder = Path(tempfile.mkdtemp(prefix="r"))  # a socket's path has a hundred letters at most
         self.address = f"http://127.0.0.1:{free_port()}"
         self._gcs = f"127.0.0.1:{free_port()}"
+        self.temporary = self.folder / "tmp"
+        """What `tempfile` uses in its jobs."""
+        self.temporary.mkdir()
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -75,7 +78,10 @@ class RayCluster:
         limits = ["--node-ip-address=127.0.0.1", "--disable-usage-stats", "--num-cpus=1"]
         limits += [f"--resources={resources}", f"--object-store-memory={100 * 1024**2}"]
         environ = outside() | {MARK: name, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
-        environ |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        environ |= {
+            "TMPDIR": str(self.temporary),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
         with (self.folder / f"{name}.log").open("w") as log:
             self._nodes[name] = subprocess.Popen(
                 [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *limits, *own, *words],

@@ -13,10 +13,10 @@ from dlops.worker.job import Job
 from tests import processes
 
 
-def started(store, tmp_path, command):
+def started(store, tmp_path, command, **fields):
     """Start a worker that has begun its command; gives it and its run's id."""
     texts = {"step": "finetune", "entry_point": "main", "target": "local", "experiment": "tests", "command": command}
-    job = Job(**texts, folder=str(tmp_path), tracking_uri=store, lock_folder=str(tmp_path))
+    job = Job(**texts, folder=str(tmp_path), tracking_uri=store, lock_folder=str(tmp_path), **fields)
     worker = subprocess.Popen(
         [sys.executable, "-P", "-m", "dlops.worker"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
@@ -60,6 +60,16 @@ def test_a_killed_worker_leaves_a_closed_run_and_no_process(store, client, tmp_p
     assert client.get_run(run_id).data.tags["dlops.error"] == reaper.ERROR
     eventually(lambda: gone(child))
     eventually(lambda: guards() == 0)
+
+
+def test_a_killed_worker_leaves_no_work_tree(store, client, tmp_path):
+    tree = tmp_path / "trees" / "a"
+    tree.mkdir(parents=True)
+    worker, run_id = started(store, tmp_path, "echo $MLFLOW_RUN_ID > run; exec sleep 600", tree=str(tree))
+    worker.kill()
+    worker.wait()
+    eventually(lambda: client.get_run(run_id).info.status == "FAILED")
+    eventually(lambda: not tree.exists())
 
 
 def test_it_outlives_what_ends_the_worker_politely_and_then_goes(store, client, tmp_path):
