@@ -182,6 +182,7 @@ def survives(folder, store, kills, seed):
         data.check_complete()
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_leave_a_whole_version(tmp_path, initialised_store):
     survives(tmp_path / "ingests", initialised_store, 20, 1)
 

@@ -41,6 +41,7 @@ def small_csv(shell) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_embedded_default_from_nothing_to_a_model_that_beats_its_baselines(fresh_shell):
     ingested = fresh_shell.json("ingest", "--uri", ROOT)
     assert ingested["status"] == "FINISHED"

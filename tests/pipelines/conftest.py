@@ -13,6 +13,7 @@ import mlflow
 import pytest
 
 from tests.ml.conftest import custom_model, run, tiny_model
+from tests.pipelines.preloaded import Preloaded
 
 __all__ = ["custom_model", "run", "tiny_model"]
 
@@ -25,6 +26,7 @@ class Steps:
 
     folder: Path
     environ: dict[str, str]
+    preloaded: Preloaded
 
     @property
     def client(self) -> mlflow.MlflowClient:
@@ -33,6 +35,8 @@ class Steps:
     def process(self, step, *words, **environ):
         command = [sys.executable, "-m", f"pipelines.{step}", *map(str, words)]
         settled = {**self.environ, **environ}
+        if step == "finetune" and self.preloaded.fits(command[3:], settled):
+            return self.preloaded.run(command[3:], self.folder, settled)
         return subprocess.run(command, cwd=self.folder, env=settled, capture_output=True, text=True, check=False)
 
     def run(self, step, *words, exit_code=0, **environ):
@@ -52,18 +56,28 @@ class Steps:
         return Path(mlflow.artifacts.download_artifacts(run.info.artifact_uri))
 
 
+FIXED = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def preloaded(tmp_path_factory):
+    """A process that is `finetune` in a moment."""
+    found = Preloaded({**os.environ, **FIXED}, tmp_path_factory.mktemp("preloaded"))
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def steps(tmp_path, initialised_store):
+def steps(tmp_path, initialised_store, preloaded):
     folder = tmp_path / "work"
     folder.mkdir()
     shutil.copy(initialised_store, folder / "mlflow.db")
     environ = {
         **os.environ,
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-        "PYTHONPATH": str(ROOT),
         "DLOPS_HOME": str(tmp_path / "home"),
-        "OMP_NUM_THREADS": "1",
+        **FIXED,
     }
-    found = Steps(folder, environ)
+    found = Steps(folder, environ, preloaded)
     yield found
     assert not [run for run in found.runs() if run.info.status == "RUNNING"], "a run was left open"

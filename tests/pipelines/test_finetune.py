@@ -240,7 +240,7 @@ def test_a_language_is_learned_without_labels_and_its_model_is_the_next_foundati
     assert "seeds=2 means nothing" in done.stderr
 
 
-@pytest.mark.parametrize("strategy", ["no_freeze", "freeze_unfreeze"])
+@pytest.mark.parametrize("strategy", [pytest.param("no_freeze", marks=pytest.mark.slow), "freeze_unfreeze"])
 def test_two_processes_train_one_model(steps, easy, tiny_model, strategy):
     """Each has half of every batch: what comes of it is what one process gives, but for dropout and rounding."""
     still = tiny_model.parent / f"still-{strategy}"
@@ -299,6 +299,7 @@ def test_a_process_that_fails_ends_them_all(steps, easy, tiny_model):
     assert [run.info.status for run in steps.runs()] == ["FAILED"]
 
 
+@pytest.mark.slow
 def test_seeds_on_several_devices(steps, easy, tiny_model):
     _, done = steps.run("finetune", *settings(tiny_model, "devices=2", "accelerator=cpu", "seeds=2"))
     assert "of 2 seeds" in done.stdout

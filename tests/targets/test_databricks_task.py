@@ -24,6 +24,11 @@ sys.exit(int(os.environ.get("CODE", "0")))
 """
 
 
+def _heed_ctrl_c():
+    """Undo that a shell lets what it starts in the background ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def begun(tmp_path):
     (tmp_path / "job").mkdir()
@@ -32,7 +37,8 @@ def begun(tmp_path):
     def start(**environ):
         words = [sys.executable, "-S", databricks_task.__file__, str(tmp_path / "job"), "the-key", json.dumps({})]
         told = {**os.environ, "GONE": str(tmp_path / "gone"), "DATABRICKS_TOKEN": "x", **environ}
-        return subprocess.Popen(words, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(words, env=told, preexec_fn=_heed_ctrl_c, **pipes)
 
     return start
 
