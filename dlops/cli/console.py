@@ -116,9 +116,10 @@ def show_outcome(outcome: Outcome, *, as_json: bool = False, quiet: bool = False
         return
     if outcome.status == "RUNNING":
         out().print(outcome.run_id)
-        err().print(
-            f"It goes on: `dlops logs {outcome.run_id} -f` follows it, `dlops cancel {outcome.run_id}` ends it."
-        )
+        from dlops.project import plan
+
+        run = f"{outcome.run_id}{plan.option(outcome.tracking_uri)}"
+        err().print(escaped(f"It goes on: `dlops logs {run} -f` follows it, `dlops cancel {run}` ends it."))
         return
     out().print(_table(outcome))
     if outcome.error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class Follower:
         """Ask at a terminal whether a run that goes on elsewhere is to be left alone; nobody there ends it."""
         import typer
 
-        if not (sys.stdin.isatty() and console.err().is_terminal):
+        if not (_is_typed_at() and console.err().is_terminal):
             return False
         if self._bar:
             self._bar.stop()
@@ -82,6 +83,14 @@ class Follower:
             total=event.get("total"),
             description=console.escaped(str(event.get("text", ""))),
         )
+
+
+def _is_typed_at() -> bool:
+    """Say whether somebody at a terminal could answer: not one that has this in the background."""
+    try:
+        return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):  # closed, or no terminal of this process's
+        return False
 
 
 def _bar() -> Progress:

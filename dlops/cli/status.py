@@ -18,6 +18,7 @@ from dlops.cli.options import AsJson, TrackingUri
 from dlops.project import plan
 from dlops.project.resume import PARAMETER
 from dlops.project.runs import Run, Runs
+from dlops.targets import names
 from dlops.worker import masking
 
 RunId = Annotated[
@@ -91,13 +92,15 @@ def _one(run: Run, tracking_uri: str) -> Table:
         *([("job", run.page)] if run.page else []),
     ]
     rows += [("heartbeat", text)] if (text := _heartbeat(run)) else []
+    if run.silent and run.target != "local" and names.cluster(run.target) is None:
+        rows.append(("note", f"{run.target} is in no targets.yaml here: whether its job still lives is not known"))
     rows += [("progress", words)] if (words := _progress(run)) else []
     rows += [(name, Text(value, "bold")) for name, value in run.outputs.items()]
     rows += [("parameters", console.pairs(params))] if params else []
     rows += [("metrics", console.metrics(run.metrics))] if run.metrics else []
     rows += [("error", Text(run.error.removeprefix("error: "), "red"))] if run.error else []
     if run.status in ("FAILED", "KILLED") and PARAMETER in run.params:
-        rows.append(("goes on with", f"dlops resume {run.run_id}"))
+        rows.append(("goes on with", f"dlops resume {run.run_id}{plan.option(tracking_uri)}"))
     return console.facts(rows)
 
 

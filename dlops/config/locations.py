@@ -69,6 +69,8 @@ def _dataset(text: str, base: Path) -> str:
     found = place(name, base)
     if not paths.exists(found):
         near = suggestion(found.name, _names(found.parent)) or "; `dlops ingest` makes one"
+        if name.startswith("/"):
+            near += f" (if only the target has it: file://{name})"
         raise ValueError(f"names no dataset: {found}{near}")
     return str(found) if version is None else f"{found}@{version}"
 

@@ -18,7 +18,8 @@ from dlops.ml import record
 from dlops.ml.progress import say
 
 _PASSED = ("MLFLOW_", "HF_")
-"""Beginnings of the names of variables that the other nodes get: as arguments, since Ray logs environments."""
+"""Beginnings of the names of variables that the other nodes get, with those that the target gives its jobs: as
+arguments, since Ray logs environments."""
 _OWN = frozenset({"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"})
 _FAILED = 4
 _PAUSE = 2.0
@@ -87,7 +88,12 @@ def _start(nodes: int, gpus: int, meeting: dict[str, str]) -> list[Any]:
         )
     say(f"Nodes: this one, and {nodes - 1} more of the Ray cluster")
     main = sys.modules["__main__"].__spec__
-    passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED) and name not in _OWN}
+    given = os.environ.get("DLOPS_VARIABLES", "").split(",")
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if (name.startswith(_PASSED) or name in given) and name not in _OWN
+    }
     return [
         ray.remote(_step)
         .options(

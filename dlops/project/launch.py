@@ -78,11 +78,19 @@ def _follow(planned: Plan, launched: Launched, show: Show, *, leave: Callable[[]
                 elif outcome := _outcome(event, facts, planned):
                     return outcome
         except KeyboardInterrupt as asked:
-            if "run_id" in facts and not interrupted and not isinstance(asked, _Terminated) and leave():
+            if "run_id" in facts and not interrupted and not isinstance(asked, _Terminated) and _is_left(leave):
                 return Outcome(**facts, status="RUNNING")
             launched.terminate()
             show({"event": "interrupted"})
             interrupted = True
+
+
+def _is_left(leave: Callable[[], bool]) -> bool:
+    """Ask; who interrupts that too wants the run's end."""
+    try:
+        return leave()
+    except KeyboardInterrupt:
+        return False
 
 
 def _outcome(event: Event, facts: dict[str, Any], planned: Plan) -> Outcome | None:
@@ -101,7 +109,8 @@ def _outcome(event: Event, facts: dict[str, Any], planned: Plan) -> Outcome | No
         case "ended":
             held: dict[str, Any] = {name: event[name] for name in ("params", "metrics", "outputs") if name in event}
             way_on = _way_on(planned, facts["run_id"])
-            error_found = error_of(event, planned.step, facts["run_id"], way_on=way_on)
+            option = plan.option(planned.tracking_uri)
+            error_found = error_of(event, planned.step, facts["run_id"], option=option, way_on=way_on)
             facts = {**facts, **held, "duration_s": event["duration_s"]}
             return Outcome(**facts, status=event["status"], error=error_found)
     return None
@@ -110,7 +119,8 @@ def _outcome(event: Event, facts: dict[str, Any], planned: Plan) -> Outcome | No
 def _way_on(planned: Plan, run_id: str) -> str:
     """Say how an interrupted run can go on, if its entry point can."""
     can = run_id and resume.PARAMETER in planned.values
-    return f"`dlops resume {run_id}` goes on from its last checkpoint." if can else ""
+    option = plan.option(planned.tracking_uri)
+    return f"`dlops resume {run_id}{option}` goes on from its last checkpoint." if can else ""
 
 
 @contextmanager

@@ -67,12 +67,12 @@ def problem(error: DlopsError) -> dict[str, Any]:
     return {"kind": error.kind, "message": str(error), "hint": error.hint}
 
 
-def error_of(ended: dict[str, Any], step: str, run_id: str, *, way_on: str = "") -> DlopsError | None:
+def error_of(ended: dict[str, Any], step: str, run_id: str, *, option: str = "", way_on: str = "") -> DlopsError | None:
     """Judge a worker's last event; a gate is one only when the step itself said so by its tag.
 
-    `way_on` says how an interrupted run can go on.
+    `option` is what a command needs to find the store, `way_on` says how an interrupted run can go on.
     """
-    logs = f"`dlops logs {run_id}` shows all that it printed."
+    logs = f"`dlops logs {run_id}{option}` shows all that it printed."
     if unreachable := ended.get("unreachable"):
         return UnreachableError(str(unreachable), hint="`dlops status` closes the run when the store is back.")
     if ended["status"] == "KILLED":

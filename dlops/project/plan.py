@@ -153,8 +153,8 @@ class Plan:
         source = self.source
         tags = {"mlflow.source.name": source.remote or str(source.folder), "mlflow.project.env": environment.kind}
         tags |= {"dlops.project": source.project, "dlops.subfolder": source.subfolder, **self.tags}
-        if source.diff and self._recorded_diff != source.diff:
-            tags["dlops.diff"] = "masked"
+        if source.diff:
+            tags["dlops.diff"] = "kept" if self._recorded_diff == source.diff else "masked"
         if source.commit:
             tags |= {
                 "mlflow.source.git.commit": source.commit,
@@ -270,6 +270,11 @@ def tracking_uri(stated: str = "") -> str:
     if ":" not in uri and uri not in ("databricks", "databricks-uc"):
         return str(paths.absolute(uri))  # a folder, should MLflow be allowed one
     return uri
+
+
+def option(uri: str) -> str:
+    """Give the words by which a command that is typed next finds the store: none where it finds it by itself."""
+    return "" if uri == tracking_uri() else f" --tracking-uri {masking.url(uri)}"
 
 
 def experiment(stated: str, project_setting: str, project_name: str) -> str:

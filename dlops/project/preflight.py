@@ -26,6 +26,7 @@ def check(plan: Plan, job: Job, target: Target) -> None:
         *_environment(plan),
         *tracking_store(plan.tracking_uri),
         *databricks_names.problems(plan.tracking_uri, plan.experiment, plan.shown_values),
+        *([] if target.here else _nowhere(plan, target)),
         *target.problems(job),
     ]
     if problems:
@@ -53,6 +54,17 @@ def tracking_store(uri: str) -> list[str]:
             f"MLflow knows no tracking store {scheme!r}{suggestion(scheme, _STORES)}; it has {', '.join(_STORES[:-1])}"
         ]
     return []
+
+
+def _nowhere(plan: Plan, target: Target) -> list[str]:
+    """List tables that are written where nobody said: in the data folder of whatever machine it comes to."""
+    left_out = [setting.parameter for setting in plan.settings if not setting.value]
+    return [
+        f"{parameter.name} is left out, and a table in the data folder of a node of {target.name} would be lost:"
+        f" {parameter.name}=s3://…, or a folder that the target lists as shared"
+        for parameter in left_out
+        if parameter.type == "table"
+    ]
 
 
 def _environment(plan: Plan) -> list[str]:

@@ -65,6 +65,11 @@ def _of_its_code(runs: Runs, run: Run, asked: Request) -> Request:
             hint="Name the code: --uri FOLDER, or --uri REMOTE --version REVISION.",
         )
     diff = runs.text(run.run_id, "source.diff") if run.dirty else ""
+    if run.diff_kept and not diff:
+        raise UsageError(
+            f"The changes that run {run.run_id} had beside its commit are missing: it has no artifact source.diff.",
+            hint="Name the code: --uri FOLDER, or --uri REMOTE --version REVISION.",
+        )
     return replace(asked, uri=_repository(run), version=run.commit, diff=diff)
 
 

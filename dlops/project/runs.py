@@ -66,6 +66,8 @@ class Run:
     """Where in its repository that folder is."""
     diff_masked: bool = False
     """Whether what is kept of those differences is not what they were."""
+    diff_kept: bool = False
+    """Whether what is kept of them is."""
     environment: str = ""
     """`local` or `uv`."""
     page: str = ""
@@ -112,7 +114,20 @@ class Runs:
         experiments = self._all_experiments()
         self._asked(lambda: reaper.close_dead_runs(self._client, experiments))
         self._close_lost(experiments)
-        return [self._described(run) for run in self._search(experiments, count)]
+        return [self._described(self._settled(run)) for run in self._search(experiments, count)]
+
+    def _settled(self, run: Any) -> Any:
+        """Close a run that its script has ended, whose worker is no more: a search for open ones does not find it."""
+        if run.info.status == "RUNNING" or reaper.over(run):
+            return run
+        return self._closed(run)
+
+    def _closed(self, run: Any) -> Any:
+        """Give a run as it is after it was closed, where its worker is dead or its cluster has lost it."""
+        closed = self._asked(lambda: reaper.close_if_dead(self._client, run))
+        if closed or self._asked(lambda: jobs.close_if_lost(self._client, run, set())):
+            return self._asked(lambda: self._client.get_run(run.info.run_id))
+        return run
 
     def _close_lost(self, experiments: list[str]) -> None:
         """Close the runs of jobs that their clusters have lost, however old."""
@@ -134,11 +149,7 @@ class Runs:
 
     def one(self, run_id: str) -> Run:
         """Describe one run; when its worker is dead, close it first."""
-        run = self._find(run_id)
-        closed = self._asked(lambda: reaper.close_if_dead(self._client, run))
-        if closed or self._asked(lambda: jobs.close_if_lost(self._client, run, set())):
-            run = self._asked(lambda: self._client.get_run(run.info.run_id))
-        return self._described(run)
+        return self._described(self._closed(self._find(run_id)))
 
     def cancel(self, run_id: str, *, patience: float = 60.0) -> Run:
         """Ask a run to end, wherever it runs, and wait until it has.
@@ -344,6 +355,7 @@ def _described(run: Any, experiment: str) -> Run:
         remote=remote if (remote := tags.get("mlflow.source.name", "")) != tags.get("dlops.project", "") else "",
         subfolder=tags.get("dlops.subfolder", ""),
         diff_masked=tags.get("dlops.diff") == "masked",
+        diff_kept=tags.get("dlops.diff") == "kept",
         environment=tags.get("mlflow.project.env", ""),
         page=tags.get(reaper.PAGE, ""),
         resumed_from=tags.get("dlops.resumed_from", ""),

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,7 @@ class Databricks:
 
     def problems(self, job: Job) -> list[str]:
         """Check what needs no answer of the workspace."""
-        return [*self._of_compute(), *self._of_folder(), *self._of_secrets(job)]
+        return [*self._of_compute(), *self._of_folder(), *self._of_secrets(job), *self._of_profile(job)]
 
     def submit(self, job: Job, package: Path, key: str) -> str:
         """Put the package into the workspace and submit the job; the run's id is the token by which it begins once."""
@@ -92,7 +93,12 @@ class Databricks:
             )
             return json.dumps({"kind": "databricks", "host": client.config.host, "run": begun.run_id, "folder": folder})
 
-        return self._asked(submit)
+        try:
+            return self._asked(submit)
+        except BaseException:
+            with contextlib.suppress(Exception):  # should an answer be lost, and the job there, it cannot begin either
+                self._asked(lambda client: _remove(client, folder))
+            raise
 
     def owns(self, handle: str) -> bool:
         """Compare the addresses of the workspaces."""
@@ -122,20 +128,7 @@ class Databricks:
 
     def tidy(self, handle: str) -> None:
         """Remove the job's folder."""
-        from databricks.sdk.errors import NotFound
-
-        folder = str(json.loads(handle)["folder"])
-
-        def remove(client: WorkspaceClient) -> None:
-            with contextlib.suppress(NotFound):
-                if folder.startswith("/Workspace/"):
-                    client.workspace.delete(folder, recursive=True)
-                    return
-                for entry in client.files.list_directory_contents(folder):
-                    client.files.delete(str(entry.path))
-                client.files.delete_directory(folder)
-
-        self._asked(remove)
+        self._asked(lambda client: _remove(client, str(json.loads(handle)["folder"])))
 
     def log(self, handle: str) -> str:
         """Give the end of what the task printed, with its error."""
@@ -182,6 +175,14 @@ class Databricks:
             told = ", ".join(hidden)
             found.append(f"{told} would lie in the workspace: let the entry point read it from a variable (secrets:)")
         return found
+
+    def _of_profile(self, job: Job) -> list[str]:
+        """The tracking client knows nothing of this target's profile."""
+        profile = self.settings.profile
+        known = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE")
+        if job.tracking_uri != "databricks" or not profile or any(name in os.environ for name in known):
+            return []
+        return [f"the tracking store databricks is found by a variable: export DATABRICKS_CONFIG_PROFILE={profile}"]
 
     def _compute(self, job: Job) -> dict[str, Any]:
         from databricks.sdk.service import compute, jobs
@@ -243,6 +244,18 @@ class Databricks:
             http_timeout_seconds=_TIMEOUT,
         )
         return WorkspaceClient(config=config)
+
+
+def _remove(client: WorkspaceClient, folder: str) -> None:
+    from databricks.sdk.errors import NotFound
+
+    with contextlib.suppress(NotFound):
+        if folder.startswith("/Workspace/"):
+            client.workspace.delete(folder, recursive=True)
+            return
+        for entry in client.files.list_directory_contents(folder):
+            client.files.delete(str(entry.path))
+        client.files.delete_directory(folder)
 
 
 def _run(handle: str) -> int:

@@ -18,8 +18,9 @@ def main(folder: str, key: str, secrets: str) -> None:
     Raises:
         RuntimeError: the job did not end well; Databricks calls the task failed then.
     """
-    environment = {**os.environ, **_credentials(), **_secrets(json.loads(secrets))}
-    environment.update(DLOPS_JOB_KEY=key, DLOPS_PARENT="stdin")
+    read = _secrets(json.loads(secrets))
+    environment = {**os.environ, **_credentials(), **read}
+    environment.update(DLOPS_JOB_KEY=key, DLOPS_PARENT="stdin", DLOPS_SECRETS=json.dumps(list(read.values())))
     worker = subprocess.Popen(
         [sys.executable, os.path.join(folder, "worker.pyz")],  # noqa: PTH118 - this file stands alone
         cwd=folder,

@@ -118,6 +118,9 @@ def ask_to_end(client: MlflowClient, run_id: str, cluster: Cluster, handle: str)
         raise UnreachableError(str(error), hint="The cluster was asked to end the job.") from error
     finally:
         cluster.stop(handle)
+    with contextlib.suppress(Exception):
+        if "dlops.worker" not in client.get_run(run_id).data.tags:  # nobody there removes what was sent
+            cluster.tidy(handle)
 
 
 def say_so(client: MlflowClient, run_id: str) -> None:
@@ -146,12 +149,12 @@ def close(client: MlflowClient, run: Any, state: State, cluster: Cluster, handle
     printed = ""
     with contextlib.suppress(UnreachableError):
         printed = cluster.log(handle).strip()
+    with contextlib.suppress(UnreachableError):
         cluster.tidy(handle)
     last = "\n".join(printed.splitlines()[-20:])
     asked = state.cancelled or "dlops.cancel" in run.data.tags
     error = "cancelled" if asked else masking.url(f"{last}\n{state.text}".strip())[-8000:]
-    client.set_tag(run_id, "dlops.error", error)
-    client.set_terminated(run_id, "KILLED" if asked else "FAILED")
+    reaper.end(client, run_id, "KILLED" if asked else "FAILED", **{"dlops.error": error})
 
 
 def _ended(run: Any) -> Event:

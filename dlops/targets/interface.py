@@ -69,8 +69,12 @@ class ClusterSettings:
 
 
 def is_loopback(uri: str) -> bool:
-    """Say whether an address is a machine's own name for itself."""
-    return urlsplit(uri).hostname in ("localhost", "127.0.0.1", "::1")
+    """Say whether an address is a machine's own name for itself; one without a host is."""
+    try:
+        host = urlsplit(uri).hostname or ""
+    except ValueError:  # what it is instead, whoever uses it says
+        return False
+    return "://" in uri and (host in ("", "localhost", "::1", "::") or host.startswith(("127.", "0.")))
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlops.errors import UnreachableError
 from dlops.targets.interface import Event, Finding, Show
@@ -28,6 +29,10 @@ _GROUP = "mlflow.project_backend"
 _OURS = "dlops-"
 _ENDS = ("FINISHED", "FAILED", "KILLED")
 _POLL = 1.0
+_PATIENCE, _TAGS = 300.0, 30.0
+"""Seconds for which a tracking store that is away is asked again: while a run is followed, and for its tags."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +61,15 @@ class HandedOver:
         """Give the beginning and the end: there is no more to be known."""
         run_id = str(self._submitted.run_id)
         if not self._told:
-            found = self._client.get_run(run_id)
+            found = self._read(lambda: self._client.get_run(run_id))
             yield {"event": "started", "run_id": run_id, "experiment_id": found.info.experiment_id}
             self._told = True
         began = time.monotonic()
         while (ended := self._status()) not in _ENDS:
             time.sleep(_POLL)
-        run = self._client.get_run(run_id)
+        run = self._read(lambda: self._client.get_run(run_id))
         if run.info.status == "RUNNING":
-            self._client.set_terminated(run_id, ended)
+            self._read(lambda: self._client.set_terminated(run_id, ended))
         yield {
             "event": "ended",
             "status": ended,
@@ -74,11 +79,19 @@ class HandedOver:
             **summary(run),
         }
 
+    def _read(self, call: Callable[[], Result]) -> Result:
+        """Ask the store, or what asks it, which may be away for a while."""
+        try:
+            return tracking.patiently(call, seconds=_PATIENCE)
+        except tracking.Unreachable as error:
+            hint = f"The run goes on: `dlops status {self._submitted.run_id}`."
+            raise UnreachableError(str(error), hint=hint) from error
+
     def _status(self) -> str:
         """Ask for the status: some backends name it, some give MLflow's number of it."""
         from mlflow.entities import RunStatus
 
-        said = self._submitted.get_status()
+        said = self._read(self._submitted.get_status)
         return said if isinstance(said, str) else str(RunStatus.to_string(said))
 
     def terminate(self) -> None:
@@ -107,7 +120,7 @@ class MlflowProjects:
         hidden = [name for name, value in job.params.items() if masking.MASK in value]
         return [f"MLflow's backend {self._backend} would log {', '.join(hidden)}, a secret"] if hidden else []
 
-    def start(self, job: Job, show: Show) -> HandedOver:  # noqa: ARG002 - the interface's
+    def start(self, job: Job, show: Show) -> HandedOver:
         """Hand the project to the backend, as `mlflow run` does.
 
         Raises:
@@ -129,10 +142,13 @@ class MlflowProjects:
                 run_name=job.run_name or None,
                 synchronous=False,
             )
-            for name, value in {**job.tags, "dlops.step": job.step, "dlops.target": self.name}.items():
-                client.set_tag(submitted.run_id, name, value)
         except Exception as error:  # whatever a backend raises
             raise UnreachableError(
                 f"MLflow's backend {self._backend} did not take the project: {error}", hint="Ask its documentation."
             ) from error
+        try:
+            for name, value in {**job.tags, "dlops.step": job.step, "dlops.target": self.name}.items():
+                tracking.patiently(partial(client.set_tag, submitted.run_id, name, value), seconds=_TAGS)
+        except tracking.Unreachable as error:  # it has the project: a run with fewer tags is followed all the same
+            show({"event": "warning", "text": f"the run's tags could not be set: {error}"})
         return HandedOver(submitted, client)

@@ -47,6 +47,13 @@ def tracked(folder: Path) -> list[str]:
     return [name for name in names if os.path.lexists(folder / name)]
 
 
+def left_here(folder: Path) -> list[str]:
+    """List the Python files that Git neither tracks nor ignores: the command may miss them elsewhere."""
+    command = ["git", "-c", "core.quotePath=false", "ls-files", "-z", "--others", "--exclude-standard", "--", "*.py"]
+    answer = subprocess.run(command, cwd=folder, env=git.environment(), capture_output=True, check=False)
+    return sorted(os.fsdecode(name) for name in answer.stdout.split(b"\0") if name)
+
+
 def problems(folder: Path) -> list[str]:
     """List what is wrong with sending a project's tracked files."""
     try:

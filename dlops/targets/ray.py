@@ -30,7 +30,7 @@ _OVERRIDES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 """Variables that lead Ray's client to another cluster than the one it is told."""
 _TIMEOUT = (5.0, 30.0)
 """Seconds for a connection to the cluster, and for an answer of it."""
-_GRACE = 20
+_GRACE = 150
 """Seconds beyond a job's own that it has to end and to say so, before Ray kills it."""
 _LARGEST = 100 * 1024**2
 """Bytes that a cluster's head takes as a package."""
@@ -73,15 +73,16 @@ class Ray:
         self.name, self.settings = name, settings
         self.on_loopback = is_loopback(settings.address)
 
-    def problems(self, job: Job) -> list[str]:
+    def problems(self, job: Job) -> list[str]:  # noqa: ARG002 - the interface's
         """Check what needs no answer of the cluster."""
         found = []
         if importlib.util.find_spec("ray") is None or importlib.util.find_spec("aiohttp_cors") is None:
             found.append(f"the target {self.name} needs Ray's client: pip install 'ray[default]'")
-        if any(word.startswith((".", "/", "-")) or "file:" in word for word in job.packages):
-            found.append(f"the target {self.name} takes packages by name only, not folders or files of this machine")
-        if any(masking.url(word) != word for word in job.packages):
-            found.append(f"the target {self.name} would show the credentials in the URL of a package")
+        if self.settings.address.startswith("ray://"):
+            found.append(
+                f"the target {self.name}: address is that of the cluster's dashboard (http://HOST:8265), where jobs are"
+                " submitted, not that of Ray's client (ray://)"
+            )
         return found
 
     def submit(self, job: Job, package: Path, key: str) -> str:
@@ -119,7 +120,12 @@ class Ray:
                 except RuntimeError:
                     raise refused from None
 
-        self._asked(submit, attempts=4)
+        try:
+            self._asked(submit, attempts=4)
+        except BaseException:
+            with contextlib.suppress(Exception):  # an answer may have been lost
+                self.stop(handle)
+            raise
         return handle
 
     def owns(self, handle: str) -> bool:
@@ -141,7 +147,7 @@ class Ray:
                     return State(over=True, text="The cluster knows nothing of this job: it was started anew.")
                 raise
             text = f"The job {_WORDS.get(found.status.value, found.status.value)}. {found.message or ''}".strip()
-            return State(found.status.is_terminal(), text)
+            return State(found.status.is_terminal(), text, cancelled=found.status.value == "STOPPED")
 
         return self._asked(ask)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import tempfile
 import time
 import uuid
@@ -19,7 +20,7 @@ from dlops.errors import ConfigError, DlopsError, UnreachableError
 from dlops.targets import package, stores
 from dlops.targets.following import RemoteRun, ask_to_end
 from dlops.targets.interface import Cluster, Finding, Show, State
-from dlops.worker import masking, processes, record, tracking
+from dlops.worker import masking, processes, reaper, record, tracking
 from dlops.worker.job import Job
 from dlops.worker.probe import answers
 from dlops.worker.reaper import HANDLE, LAUNCHER, PAGE
@@ -50,6 +51,7 @@ class Remote:
         """List what would not work there: a store or data that only this machine has, files that nobody tracks."""
         return [
             *self._cluster.problems(job),
+            *self._of_packages(job),
             *stores.problems(job.tracking_uri, self._cluster),
             *self._of_inputs(job),
             *package.problems(Path(job.folder)),
@@ -65,11 +67,18 @@ class Remote:
                 probe = self._travelling(_probe(tracking_uri))
                 handle = self._cluster.submit(probe, Path(folder), package.pack(Path(folder), probe))
             state = self._outcome(handle)
-            found = answers(self._cluster.log(handle))
+            found = answers(self._cluster.log(handle)) if state.over else []
             if not state.over:
                 self._cluster.stop(handle)
+            self._cluster.tidy(handle)
         except DlopsError as error:
             yield f"target {self.name}", "problem", f"{error} {error.hint}".strip()
+            return
+        if not state.over:
+            said = (
+                f"has not answered within a minute, and was taken back ({state.text}); a cluster that only now starts"
+            )
+            yield f"target {self.name}", "note", f"{said} takes longer: ask again when it is up"
             return
         yield f"target {self.name}", "ok" if found else "problem", "takes jobs" if found else state.text
         yield from found
@@ -86,15 +95,16 @@ class Remote:
 
         Raises:
             UnreachableError: the tracking store or the cluster does not answer, or refuses.
+            ConfigError: no other machine could write its artifacts.
         """
         try:
             client = tracking.connect(job.tracking_uri, job.lock_folder)
+            self._refuse_artifacts_of_a_disk(client, job.experiment)
             run = record.create(client, job, **{LAUNCHER: processes.this()})
         except tracking.Unreachable as error:
             raise UnreachableError(str(error), hint="Check --tracking-uri (or MLFLOW_TRACKING_URI).") from error
         run_id, handle = str(run.info.run_id), ""
         try:
-            self._refuse_artifacts_of_a_disk(run.info.artifact_uri)
             handle = self._handed_over(client, replace(job, run_id=run_id), show)
             tracking.patiently(lambda: client.set_tag(run_id, HANDLE, handle), seconds=_PATIENCE)
             self._tell_page(client, run_id, handle, show)
@@ -115,12 +125,14 @@ class Remote:
                 client.set_tag(run_id, PAGE, page)
                 show({"event": "waiting", "text": f"{self.name}: {page}"})
 
-    def _refuse_artifacts_of_a_disk(self, place: str) -> None:
+    def _refuse_artifacts_of_a_disk(self, client: MlflowClient, experiment: str) -> None:
         """Refuse a store that keeps artifacts in a folder: each machine would write into one of its own.
 
         Raises:
             ConfigError: it does.
         """
+        number = tracking.experiment(client, experiment)
+        place = tracking.patiently(lambda: client.get_experiment(number), seconds=10).artifact_location
         if urlsplit(place).scheme in ("", "file") and not self._is_shared(place.removeprefix("file://")):
             raise ConfigError(
                 f"The tracking store keeps artifacts in {place}, a folder, which a job on {self.name} does not see.",
@@ -128,6 +140,9 @@ class Remote:
             )
 
     def _handed_over(self, client: MlflowClient, job: Job, show: Show) -> str:
+        if left := package.left_here(Path(job.folder)):
+            shown = f"{', '.join(left[:5])}{' …' if len(left) > 5 else ''}"
+            show({"event": "warning", "text": f"what Git does not track stays here: {shown} (`git add` sends it)"})
         travelling = self._travelling(self._with_uploads(client, job, show))
         with tempfile.TemporaryDirectory(prefix="dlops-") as folder:
             key = package.pack(Path(folder), travelling)
@@ -159,7 +174,7 @@ class Remote:
             place = f"inputs/{number}"
             show({"event": "preparing", "text": f"upload of {path} ({_size(Path(path)) / 1000**2:.1f} MB)"})
             try:
-                client.log_artifact(job.run_id, path, place)
+                _upload(client, job.run_id, Path(path), place)
             except Exception as error:  # whatever a client or a network raises
                 raise UnreachableError(f"{path} could not be uploaded to the tracking store: {error}") from error
             uploaded[placeholder] = path
@@ -169,11 +184,26 @@ class Remote:
     def _is_shared(self, path: str) -> bool:
         return any(Path(path).is_relative_to(folder) for folder in self._shared)
 
+    def _of_packages(self, job: Job) -> list[str]:
+        found = []
+        if any(word.startswith((".", "/", "-")) or "file:" in word for word in job.packages):
+            found.append(f"the target {self.name} takes packages by name only, not folders or files of this machine")
+        if any(masking.url(word) != word for word in job.packages):
+            found.append(f"the target {self.name} would show the credentials in the URL of a package")
+        return found
+
     def _of_inputs(self, job: Job) -> list[str]:
         found = []
         for path in filter(lambda path: not self._is_shared(path), [*job.outputs.values(), *job.inputs.values()]):
             if path in job.outputs.values() or path.startswith("file:") or not os.path.lexists(path):
-                found.append(f"{path} is a place on this machine, which {self.name} does not have: name a URI")
+                found.append(
+                    f"{path} is a place on this machine, which {self.name} does not have:"
+                    " name a URI, or a folder that the target lists as shared"
+                )
+            elif job.folder and Path(job.folder).is_relative_to(path):
+                found.append(
+                    f"{path} holds the project itself, of which only the files that Git tracks are sent: name data"
+                )
             elif (size := _size(Path(path))) > _LARGEST:
                 found.append(
                     f"{path} has {size / 1024**3:.1f} GiB, and at most {_LARGEST // 1024**3} are uploaded for a run:"
@@ -187,8 +217,9 @@ class Remote:
         killed = isinstance(error, KeyboardInterrupt)
         said = "ended before it was handed over" if killed else f"{type(error).__name__}: {error}"
         with contextlib.suppress(Exception):
-            client.set_tag(run_id, "dlops.error", masking.url(str(error) if isinstance(error, DlopsError) else said))
-            client.set_terminated(run_id, "KILLED" if killed else "FAILED")
+            client.set_tag(run_id, "dlops.cancel", str(int(time.time())))  # should the cluster have taken it after all
+            text = masking.url(str(error) if isinstance(error, DlopsError) else said)
+            reaper.end(client, run_id, "KILLED" if killed else "FAILED", **{"dlops.error": text})
 
 
 def _probe(tracking_uri: str) -> Job:
@@ -209,6 +240,21 @@ def _needed(job: Job) -> tuple[str, ...]:
     """Keep the secrets that the job itself holds: the others of this machine are no affair of a cluster."""
     held = "\0".join([job.command, job.tracking_uri, *job.variables.values(), *job.downloads.values()])
     return tuple(secret for secret in job.secrets if secret in held or shlex.quote(secret)[1:-1] in held)
+
+
+def _upload(client: MlflowClient, run_id: str, path: Path, place: str) -> None:
+    """Keep a file or folder with the run; of a folder, all but what never leaves a machine."""
+    if not path.is_dir() or not any(_stays(file.name) for file in path.rglob(".*")):
+        client.log_artifact(run_id, str(path), place)
+        return
+    with tempfile.TemporaryDirectory(prefix="dlops-") as folder:
+        copy = Path(folder) / path.name
+        shutil.copytree(path, copy, ignore=lambda _, names: [name for name in names if _stays(name)])
+        client.log_artifact(run_id, str(copy), place)
+
+
+def _stays(name: str) -> bool:
+    return name in (".git", ".env") or name.startswith(".env.")
 
 
 def _size(path: Path) -> int:

@@ -22,26 +22,46 @@ _SAME_EVERYWHERE = re.compile(r"https?://.*|databricks(-uc)?")
 
 def problems(uri: str, cluster: Cluster) -> list[str]:
     """List why a job on a cluster would not reach the tracking store at `uri`."""
+    return [*_of_tracking(uri, cluster), *_of_registry(uri, cluster)]
+
+
+def _of_tracking(uri: str, cluster: Cluster) -> list[str]:
     scheme = re.split(r"[:+]", uri, maxsplit=1)[0]
     if scheme == _WORKSPACE:
         return _of_workspace(uri, cluster)
     if scheme in ("sqlite", "file") or "://" not in uri:
         return [
             f"the tracking store {masking.url(uri)} is on this machine, where a job on {cluster.name} cannot write:"
-            " start a server (`mlflow server`), and name it with --tracking-uri http://HOST:PORT"
+            " start a server that it reaches (`mlflow server --host 0.0.0.0 --allowed-hosts HOST,HOST:PORT`), and"
+            " name it with --tracking-uri http://HOST:PORT"
         ]
     if is_loopback(uri) and not cluster.on_loopback:
         return [f"the tracking store {masking.url(uri)} is this machine's own name for itself: name its host"]
     return []
 
 
+def _of_registry(uri: str, cluster: Cluster) -> list[str]:
+    registry = _registry()
+    if registry.startswith(_WORKSPACE) and not uri.startswith(_WORKSPACE):
+        return _of_workspace(_WORKSPACE, cluster)
+    if registry.startswith("http") and is_loopback(registry) and not cluster.on_loopback:
+        return [f"the model registry {masking.url(registry)} is this machine's own name for itself: name its host"]
+    return []
+
+
+def _registry() -> str:
+    """Give the model registry of its own that this machine names, if a job elsewhere can know it by that name."""
+    named = os.environ.get("MLFLOW_REGISTRY_URI", "")
+    return named if _SAME_EVERYWHERE.fullmatch(named) else ""
+
+
 def variables(uri: str, cluster: Cluster) -> dict[str, str]:
     """Give this machine's variables by which a job reaches the tracking store, and the model registry beside it."""
-    registry = os.environ.get("MLFLOW_REGISTRY_URI", "")
-    found = {"MLFLOW_REGISTRY_URI": registry} if _SAME_EVERYWHERE.fullmatch(registry) else {}
-    if uri == _WORKSPACE and not cluster.is_workspace:
+    registry = _registry()
+    found = {"MLFLOW_REGISTRY_URI": registry} if registry else {}
+    if any(each.startswith(_WORKSPACE) for each in (uri, registry)) and not cluster.is_workspace:
         found |= {name: os.environ[name] for name in set().union(*_OF_A_WORKSPACE) if name in os.environ}
-    if uri.startswith(("http://", "https://")):
+    if any(each.startswith(("http://", "https://")) for each in (uri, registry)):
         found |= {name: value for name, value in os.environ.items() if _OF_A_SERVER.fullmatch(name)}
     return found
 

@@ -8,10 +8,14 @@ from collections.abc import Iterable, Mapping
 MASK = "***"
 
 _SECRET_NAME = re.compile(
-    r"(?i)(^|[_\-.])(passwd|password|passphrase|secret|token|api_?key|access_?key|private_?key|credentials?)($|[_\-.])"
+    r"(?i)(^|[_\-.])(\w*passwd|\w*password|passphrase|secret|token|api_?key|access_?key|private_?key|credentials?"
+    r"|connection_?string)($|[_\-.])"
 )
+_SECRET_VARIABLE = re.compile(r"[A-Z0-9_]*_(KEY|PASS|PWD|PAT)")
+"""As variables of the environment are called: `OPENAI_KEY` is one, the parameter `group_key` is none."""
 _NO_SECRET = re.compile(
-    r"(?i)(max|min|num|n|pad|eos|bos|cls|sep|mask|unk|per)[_\-.]tokens?([_\-.]ids?)?$|tokens?[_\-.](ids|length|count|type|limit)"
+    r"(?i)(^|[_\-.])(max|min|num|n|pad|eos|bos|cls|sep|mask|unk|per)[_\-.]tokens?([_\-.]ids?)?$"
+    r"|tokens?[_\-.](ids|length|count|type|limit)"
 )
 _URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<credentials>[^/\s'\"]+)@")
 _QUERY = re.compile(r"/[^\s'\"/?]*\?[^\s'\"]+")
@@ -25,7 +29,8 @@ _SHORTEST = 6
 
 def is_secret(name: str) -> bool:
     """Say whether a parameter or variable of this name holds a secret (`API_KEY`, `hub_token`; not `max_tokens`)."""
-    return bool(_SECRET_NAME.search(name)) and not _NO_SECRET.search(name)
+    sounds = _SECRET_VARIABLE.fullmatch(name) or _SECRET_NAME.search(name)
+    return bool(sounds) and not _NO_SECRET.search(name)
 
 
 def url(text: str) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 HANDLE, LAUNCHER, PAGE = "dlops.handle", "dlops.launcher", "dlops.page"
 """Tags of a run that goes to a cluster: what the job is known by, which process hands it over, where it is shown."""
+LONGEST_TAG = 8000
+"""Letters that every store takes."""
 SILENCE, _ABANDONED = 60.0, 3600.0
 """Seconds without a heartbeat: of a worker elsewhere that may be dead, of a launch that came to nothing."""
 ERROR = "The worker that ran this was killed (or its machine was restarted); whatever it had started was ended."
@@ -36,9 +38,20 @@ def close_if_dead(client: MlflowClient, run: Any) -> bool:
         processes.end(run.info.run_id, group=-1, grace=5.0)
     scratch.remove(run.info.run_id)
     error = ERROR if "dlops.worker" in run.data.tags else NOT_HANDED_OVER
-    client.set_tag(run.info.run_id, "dlops.error", error)
-    client.set_terminated(run.info.run_id, "FAILED")
+    end(client, run.info.run_id, "FAILED", **{"dlops.error": error})
     return True
+
+
+def end(client: MlflowClient, run_id: str, status: str, **tags: str) -> None:
+    """End a run: its status first, which a script may have set otherwise, then at once the tags that make it `over`.
+
+    Whoever sees the tags sees the status; where this is broken off between the two, the run is not over, and is closed
+    by whoever looks at it next.
+    """
+    from mlflow.entities import RunTag
+
+    client.set_terminated(run_id, status)
+    client.log_batch(run_id, tags=[RunTag(name, value[:LONGEST_TAG]) for name, value in tags.items() if value])
 
 
 def _is_dead(worker: dict[str, str], run: Any) -> bool:

@@ -23,7 +23,7 @@ HEARTBEAT = 10.0
 _FIRST_PIECES, _LATER_PIECES = 2.0, 10.0
 """Seconds between two pieces of log: short at first, when people watch; a store holds no million files."""
 _PATIENCE = 120.0
-_LONGEST_PARAM, _LONGEST_TAG = 6000, 8000
+_LONGEST_PARAM, _LONGEST_TAG = 6000, reaper.LONGEST_TAG
 
 
 class Over(Exception):
@@ -76,6 +76,8 @@ class Record:
         self._unwritten = bytearray()
         self._lock = threading.Lock()
         self._pieces = 0
+        self._kept = False
+        """Whether the artifacts that the job brings are in the store."""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
@@ -103,10 +105,13 @@ class Record:
             Unreachable: the store did not answer for two minutes; the next launch closes the run.
         """
         self._ending.set()
-        self._thread.join()
+        if self._thread.ident is not None:  # what went wrong may have come before
+            self._thread.join()
         self._write_piece(patience=_PATIENCE)
+        if not self._kept:
+            tracking.patiently(self._log_inputs, seconds=_PATIENCE)
         tags = {"dlops.exit_code": str(ending.exit_code), "dlops.error": ending.error}
-        tracking.patiently(lambda: self._end(ending.status, {k: v for k, v in tags.items() if v}), seconds=_PATIENCE)
+        tracking.patiently(lambda: reaper.end(self._client, self.run_id, ending.status, **tags), seconds=_PATIENCE)
         run = tracking.patiently(lambda: self._client.get_run(self.run_id), seconds=_PATIENCE)
         return summary(run)
 
@@ -144,13 +149,14 @@ class Record:
             tracking.patiently(lambda: self._client.log_batch(self.run_id, params=params), seconds=patience)
 
     def _keep(self) -> None:
-        kept = self._tried("the run's inputs could not be kept yet", self._log_inputs)
+        self._tried("the run's inputs could not be kept yet", self._log_inputs)
         self._tried("runs of killed workers could not be closed", self._close_dead_runs)
         next_beat = time.monotonic() + HEARTBEAT / 2
         next_piece = time.monotonic() + _FIRST_PIECES
         while not self._ending.wait(max(0.0, min(next_beat, next_piece) - time.monotonic())):
             if time.monotonic() >= next_piece:
-                kept = kept or self._tried("the run's inputs could not be kept yet", self._log_inputs)
+                if not self._kept:
+                    self._tried("the run's inputs could not be kept yet", self._log_inputs)
                 self._tried("log pieces wait for the tracking store", self._write_piece)
                 young = time.monotonic() - self._begun < 60
                 next_piece = time.monotonic() + (_FIRST_PIECES if young else _LATER_PIECES)
@@ -162,6 +168,7 @@ class Record:
         long = {f"params/{name}.txt": value for name, value in self._job.params.items() if len(value) > _LONGEST_PARAM}
         for name, text in {**self._job.artifacts, **long}.items():
             self._client.log_text(self.run_id, text, name)
+        self._kept = True
 
     def _close_dead_runs(self) -> None:
         reaper.close_dead_runs(self._client, [self.experiment_id])
@@ -184,19 +191,12 @@ class Record:
         with self._lock:
             del self._unwritten[: len(piece)]
 
-    def _end(self, status: str, tags: dict[str, str]) -> None:
-        for name, value in tags.items():
-            self._client.set_tag(self.run_id, name, value[:_LONGEST_TAG])
-        self._client.set_terminated(self.run_id, status)
-
-    def _tried(self, complaint: str, write: Any) -> bool:
+    def _tried(self, complaint: str, write: Any) -> None:
         """Write; a store that is away for a while is said and tried again later, the work goes on."""
         try:
             write()
         except Exception as error:  # whatever a client, a driver or a network raises
             self._events.emit("warning", text=f"{complaint}: {error}")
-            return False
-        return True
 
 
 def summary(run: Any) -> dict[str, Any]:
@@ -222,5 +222,5 @@ def _fitting(value: str) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except OSError:  # no entry for this user, as in many containers
+    except (KeyError, OSError, ImportError):  # no entry for this user, as in many containers
         return str(os.getuid())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -35,7 +36,7 @@ def main() -> None:
     folder = Path(sys.argv[0]).absolute().parent
     key = os.environ.pop(sealed.KEY)
     job = Job.from_json(sealed.unseal((folder / JOB).read_bytes(), key))
-    job = replace(job, secrets=(*job.secrets, key))
+    job = replace(job, secrets=(*job.secrets, *json.loads(os.environ.pop("DLOPS_SECRETS", "[]")), key))
     os.environ.update(job.variables)
     alone = bool(os.environ.pop("DLOPS_PARENT", ""))
     if alone:

@@ -12,7 +12,9 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -21,6 +23,7 @@ from typing import Any
 from dlops.worker import masking, processes, scratch, tracking
 from dlops.worker.ending import Ending, ending
 from dlops.worker.events import Events
+from dlops.worker.fetch import fetch
 from dlops.worker.guard import Guard
 from dlops.worker.job import Job
 from dlops.worker.record import Over, Record
@@ -81,11 +84,11 @@ class Supervisor:
         self._events.emit("started", run_id=record.run_id, experiment_id=record.experiment_id)
         with scratch.made(record.run_id) as folder:
             record.start()
-            project = self._unpacked(folder)
-            command = self._with_downloads(folder)
-            if self._asked:
-                return ending(0, "", stopped="ended before its command started")
             self._guard = Guard(record.run_id, self._job.tracking_uri, self._job.tree)
+            project = self._unpacked(folder)
+            command = self._unless_asked(record, lambda: self._with_downloads(folder))
+            if command is None:
+                return ending(0, "", stopped="ended before its command started")
             child = self._start(command, record, project, folder)
             self._guard.watch(child.pid)
             try:
@@ -93,6 +96,25 @@ class Supervisor:
             finally:
                 processes.end(record.run_id, group=child.pid, grace=2.0 if child.poll() is not None else 0.0)
         return ending(child.wait(), self._tail, stopped=stopped)
+
+    def _unless_asked(self, record: Record, work: Callable[[], str]) -> str | None:
+        """Do what may take minutes, and give what comes of it; `None` as soon as somebody asks for the run's end."""
+        found: list[str] = []
+        failed: list[Exception] = []
+
+        def do() -> None:
+            try:
+                found.append(work())
+            except Exception as error:  # raised where it is waited for
+                failed.append(error)
+
+        thread = threading.Thread(target=do, daemon=True)
+        thread.start()
+        while thread.is_alive() and not (self._asked or record.stop_asked.is_set()):
+            thread.join(0.1)
+        if failed:
+            raise failed[0]
+        return found[0] if found and not (self._asked or record.stop_asked.is_set()) else None
 
     def _unpacked(self, scratch_folder: Path) -> Path:
         """Give the folder of the project's files; those of an archive go when the run has ended."""
@@ -108,6 +130,7 @@ class Supervisor:
         left_out = {*self._job.unset, *tracking.own_settings(), "MLFLOW_EXPERIMENT_NAME"}
         environment = {name: value for name, value in os.environ.items() if name not in left_out}
         environment.update(
+            DLOPS_VARIABLES=",".join(self._job.variables),
             PATH=os.pathsep.join([*self._job.path, environment.get("PATH", os.defpath)]),
             PYTHONUNBUFFERED="1",
             MLFLOW_TRACKING_URI=self._job.tracking_uri,
@@ -186,12 +209,10 @@ class Supervisor:
         for placeholder, path in {**self._job.inputs, **self._job.outputs}.items():
             command = command.replace(placeholder, shlex.quote(path))
         for number, (placeholder, uri) in enumerate(self._job.downloads.items()):
-            from mlflow.artifacts import download_artifacts
-
             folder = scratch_folder / f"param_{number}"
             folder.mkdir()
-            fetch = partial(download_artifacts, uri, dst_path=str(folder), tracking_uri=self._job.tracking_uri)
-            local = tracking.patiently(fetch, seconds=_PATIENCE if placeholder in self._job.uploaded else 0.0)
+            fetched = partial(fetch, uri, folder, self._job.tracking_uri)
+            local = tracking.patiently(fetched, seconds=_PATIENCE if placeholder in self._job.uploaded else 0.0)
             command = command.replace(placeholder, shlex.quote(str(local)))
             if placeholder in self._job.uploaded:
                 self._origins[str(local)] = self._job.uploaded[placeholder]

@@ -146,11 +146,15 @@ def test_what_to_do_next_follows_a_step_that_answered(capsys):
     assert "dlops finetune dataset=d [x]" in capsys.readouterr().err
 
 
-def test_detached_the_id_alone_is_the_result(capsys):
+def test_detached_the_id_alone_is_the_result(capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", FACTS["tracking_uri"])
     console.show_outcome(Outcome(**FACTS, step="finetune", status="RUNNING", run_id="abc"))
     shown = capsys.readouterr()
     assert shown.out == "abc\n"
     assert "dlops logs abc -f" in shown.err
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    console.show_outcome(Outcome(**FACTS, step="finetune", status="RUNNING", run_id="abc"))
+    assert f"dlops cancel abc --tracking-uri {FACTS['tracking_uri']}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("quiet", [False, True])

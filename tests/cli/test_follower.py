@@ -69,6 +69,7 @@ def terminal(monkeypatch, seen):
     ours, theirs = os.openpty()
     stdin = os.fdopen(theirs)
     monkeypatch.setattr("sys.stdin", stdin)
+    monkeypatch.setattr(os, "tcgetpgrp", lambda number: os.getpgrp())  # it is no terminal of this process's
     monkeypatch.setenv("FORCE_COLOR", "1")
     yield lambda text: os.write(ours, text)
     stdin.close()
@@ -82,6 +83,15 @@ def test_at_a_terminal_it_is_asked_whether_a_run_elsewhere_ends(terminal, capsys
         follower.show({"event": "progress", "done": 1})
         assert follower.leave() is left
     assert "End the run?" in capsys.readouterr().err
+
+
+def test_in_the_background_of_a_terminal_nobody_is_asked(terminal, monkeypatch, capsys):
+    monkeypatch.setattr(os, "tcgetpgrp", lambda number: os.getpgrp() + 1)
+    with Follower() as follower:
+        assert follower.leave() is False
+        monkeypatch.setattr("sys.stdin", None)
+        assert follower.leave() is False
+    assert "End the run?" not in capsys.readouterr().err
 
 
 def test_off_a_terminal_nobody_is_asked(seen, capsys):

@@ -62,6 +62,26 @@ def test_environment_store_and_target_together(small, contents):
     assert contents() == before
 
 
+def test_a_table_that_nobody_would_find_again_is_refused(tmp_path):
+    (tmp_path / "MLproject").write_text(
+        "name: x\nentry_points: {ingest: {parameters: {table: {type: table, default: ''}}, command: 'true {table}'}}"
+    )
+
+    def problems(value, *, here):
+        planned = plan.make(plan.Request(step="ingest", uri=str(tmp_path), given={"table": value} if value else {}))
+        target = Local()
+        target.here = here
+        try:
+            preflight.check(planned, planned.job(Environment("local", ())), target)
+        except ConfigError as error:
+            return error.problems
+        return []
+
+    assert problems("", here=True) == problems("s3://films/table", here=False) == []
+    (problem,) = problems("", here=False)
+    assert problem.startswith("table is left out")
+
+
 def test_docker_is_refused_with_a_way_out(small):
     (small / "MLproject").write_text("docker_env: {image: x}\nentry_points: {finetune: {command: x}}\n")
     with pytest.raises(ConfigError, match="--env local"):

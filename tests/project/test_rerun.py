@@ -156,6 +156,12 @@ def test_changes_that_were_masked_are_not_run_as_something_else(work):
         rerun.again(Store(), masked, Request(step=""))
 
 
+def test_changes_that_were_lost_are_not_left_out(work):
+    lost, _ = recorded(work, dirty=True, diff_kept=True)
+    with pytest.raises(UsageError, match=r"has no artifact source\.diff"):
+        rerun.again(Store(), lost, Request(step=""))
+
+
 def test_a_commit_that_nobody_here_has_is_told(work):
     gone = run(project="/of/another/machine", commit="a" * 40)
     with pytest.raises(UsageError, match="Nobody here has commit aaaaaaaaaaaa of run r"):

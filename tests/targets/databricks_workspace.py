@@ -85,6 +85,10 @@ class Workspace(ThreadingHTTPServer):
             raise Refused(400, "INVALID_PARAMETER_VALUE", f"no such place: {path}")
         return self.folder / path.lstrip("/")
 
+    def sent(self) -> list[Path]:
+        """List the folders of jobs that lie here."""
+        return [folder for root in _ROOTS for folder in (self.folder / root.strip("/")).rglob("dlops-*")]
+
     def submit(self, asked: dict[str, Any]) -> int:
         with self.lock:
             token = str(asked.get("idempotency_token") or "")

@@ -75,7 +75,7 @@ class RayCluster:
         name = uuid.uuid4().hex
         own = [f"--{port}={free_port()}" for port in ("dashboard-agent-listen-port", "metrics-export-port")]
         own += [f"--dashboard-agent-grpc-port={free_port()}", f"--runtime-env-agent-port={free_port()}"]
-        limits = ["--node-ip-address=127.0.0.1", "--disable-usage-stats", "--num-cpus=1"]
+        limits = ["--node-ip-address=127.0.0.1", "--disable-usage-stats", "--num-cpus=2"]
         limits += [f"--resources={resources}", f"--object-store-memory={100 * 1024**2}"]
         environ = outside() | {MARK: name, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
         environ |= {

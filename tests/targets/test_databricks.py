@@ -65,7 +65,7 @@ def test_a_job_from_its_launch_to_its_end(workspace, job, client, folder):
     assert run.data.tags["dlops.page"] == f"{workspace.host}/jobs/runs/1000"
     sent = {path.rpartition("/")[2] for path in workspace.received}
     assert sent == {"job.sealed", "project.tar.gz", "worker.pyz", "task.py"}
-    assert not list(workspace.folder.rglob("dlops-*")), "what was sent is removed"
+    assert not workspace.sent(), "what was sent is removed"
     assert "worker ended with status 1" in place._cluster.log(run.data.tags["dlops.handle"])
 
 
@@ -161,6 +161,17 @@ def test_a_token_that_has_expired_is_told_and_leaves_no_open_run(workspace, job,
 def test_a_cluster_that_does_not_exist_is_told(workspace, package):
     with pytest.raises(UnreachableError, match="Cluster none does not exist"):
         target(workspace, cluster="none").submit(plain(), package, "key")
+    assert not workspace.sent(), "what was sent is removed"
+
+
+def test_a_profile_is_not_known_to_the_tracking_client(workspace, monkeypatch):
+    monkeypatch.delenv("DATABRICKS_CONFIG_PROFILE", raising=False)
+    monkeypatch.delenv("DATABRICKS_HOST", raising=False)
+    (problem,) = target(workspace, profile="films").problems(plain(tracking_uri="databricks"))
+    assert "export DATABRICKS_CONFIG_PROFILE=films" in problem
+    assert target(workspace, profile="films").problems(plain()) == []
+    monkeypatch.setenv("DATABRICKS_CONFIG_PROFILE", "films")
+    assert target(workspace, profile="films").problems(plain(tracking_uri="databricks")) == []
 
 
 @pytest.mark.parametrize("folder", [VOLUME, "/Workspace/Users/ann/jobs"])
@@ -169,9 +180,9 @@ def test_what_nobody_removed_there_is_removed_from_here(workspace, package, fold
     (package / "worker.pyz").write_text("import time; time.sleep(600)")
     handle = dbx.submit(plain(), package, "key")
     workspace.runs[1000].lose("gone")
-    assert list(workspace.folder.rglob("dlops-*"))
+    assert workspace.sent()
     dbx.tidy(handle)
-    assert not list(workspace.folder.rglob("dlops-*"))
+    assert not workspace.sent()
     dbx.tidy(handle)
 
 
@@ -192,7 +203,7 @@ def test_a_job_that_ends_otherwise(workspace, job, client, how, status, monkeypa
     assert run.info.status == status
     if how == "lose":
         assert "CLUSTER_ERROR" in run.data.tags["dlops.error"]
-    assert not list(workspace.folder.rglob("dlops-*")), "what was sent is removed"
+    assert not workspace.sent(), "what was sent is removed"
     assert not processes.left(databricks_workspace.MARK, workspace.mark)
 
 

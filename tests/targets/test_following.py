@@ -122,6 +122,30 @@ def test_a_wish_to_end_a_job_that_had_not_begun_is_no_failure(far, client, monke
     assert (run.info.status, run.data.tags["dlops.error"]) == ("KILLED", "cancelled")
 
 
+def test_what_was_sent_for_a_job_that_never_began_is_removed(far, client, monkeypatch):
+    monkeypatch.setattr(far, "stop", lambda handle: None)
+    tidied = []
+    monkeypatch.setattr(far, "tidy", tidied.append)
+    waiting = client.create_run("0").info.run_id
+    following.ask_to_end(client, waiting, far, "waiting")
+    begun = client.create_run("0", tags={"dlops.worker": "{}"}).info.run_id
+    following.ask_to_end(client, begun, far, "begun")
+    assert tidied == ["waiting"]
+    assert client.get_run(waiting).info.status == "KILLED"
+    client.set_terminated(begun)
+
+
+def test_what_was_sent_is_removed_even_where_the_log_is_gone(far, client, monkeypatch):
+    def gone(handle):
+        raise UnreachableError("no log")
+
+    monkeypatch.setattr(far, "log", gone)
+    tidied = []
+    monkeypatch.setattr(far, "tidy", tidied.append)
+    following.close(client, client.create_run("0"), State(True, "has failed"), far, "h")
+    assert tidied == ["h"]
+
+
 def test_a_store_that_stays_away_is_told_with_the_way_back(client, far, monkeypatch):
     monkeypatch.setattr(following, "_STORE_PATIENCE", 0.3)
     run = following.RemoteRun(client, "0" * 32, "0", far, "h")

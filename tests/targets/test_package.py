@@ -54,6 +54,14 @@ def test_tracked_files_as_they_are_and_no_others(work, tmp_path):
         assert b"hunter2-secret" not in file.read_bytes()
 
 
+def test_python_files_that_are_neither_tracked_nor_ignored_are_told(work):
+    assert package.left_here(work.folder) == []
+    work.write(".gitignore", "ignored.py\n")
+    for name in ("mine.py", "ignored.py", "sub/ü.py", "data.txt"):
+        work.write(name, "x")
+    assert package.left_here(work.folder) == ["mine.py", "sub/ü.py"]
+
+
 def test_of_a_folder_in_a_repository_what_is_below_it(work):
     assert package.tracked(work.folder / "sub") == ["b ü.py"]
 

@@ -223,10 +223,13 @@ def test_what_is_too_large_is_not_sent(head, package, monkeypatch):
     assert head.jobs == {}
 
 
+def test_the_address_of_rays_client_is_not_that_of_jobs():
+    (problem,) = Ray("gpu", RaySettings(address="ray://head:10001")).problems(job())
+    assert "http://HOST:8265" in problem
+
+
 def test_what_it_cannot_install_is_a_problem(head, monkeypatch):
     assert cluster(head).problems(job(packages=("torch==2.9",))) == []
-    (problem,) = cluster(head).problems(job(packages=("-e .",)))
-    assert "takes packages by name only" in problem
     monkeypatch.setattr(ray.importlib.util, "find_spec", lambda name: None)
     (problem,) = cluster(head).problems(job())
     assert problem == "the target gpu needs Ray's client: pip install 'ray[default]'"

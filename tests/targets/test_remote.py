@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -84,9 +85,9 @@ def test_every_problem_is_told_before_anything_is_made(target, job, tmp_path, cl
     assert len(found) == 6
     assert found[0] == "no time to end"
     assert found[1].startswith(f"the tracking store sqlite:///{tmp_path}/store/mlflow.db is on this machine")
-    assert found[2] == f"{tmp_path} is a place on this machine, which far does not have: name a URI"
+    assert found[2].startswith(f"{tmp_path} is a place on this machine, which far does not have: name a URI")
     assert "big has 3.0 GiB, and at most 2 are uploaded" in found[3]
-    assert found[4] == f"{tmp_path}/none*.csv is a place on this machine, which far does not have: name a URI"
+    assert found[4].startswith(f"{tmp_path}/none*.csv is a place on this machine")
     assert "is in no Git repository" in found[5]
     assert client.search_runs(["0"]) == []
 
@@ -154,8 +155,44 @@ def test_a_job_that_does_not_begin_is_told_with_what_it_waits_for(target, far, s
     monkeypatch.setattr(stores, "problems", lambda uri, cluster: [])
     monkeypatch.setattr(remote, "_PATIENCE", 0.0)
     monkeypatch.setattr(far, "state", lambda handle: State(False, "waits for a GPU"))
-    monkeypatch.setattr(far, "log", lambda handle: "")
-    assert list(target.examine(store)) == [("target far", "problem", "waits for a GPU")]
+    tidied = []
+    monkeypatch.setattr(far, "tidy", tidied.append)
+    ((name, state, said),) = target.examine(store)
+    assert (name, state) == ("target far", "note"), "a cluster that only now starts is no problem"
+    assert "(waits for a GPU)" in said
+    assert len(tidied) == 1
+
+
+def test_packages_that_others_would_see_or_not_find(target, job):
+    assert "takes packages by name only" in "".join(target.problems(job("true", packages=("-e .",))))
+    secret = "x @ git+https://ann:hunter2@host/x"
+    problem = "".join(target.problems(job("true", packages=(secret,))))
+    assert "would show the credentials" in problem
+
+
+def test_of_a_folder_git_and_environment_files_stay_here(target, job, client, tmp_path):
+    data = tmp_path / "data"
+    for name in ("rows.csv", ".env", ".env.local", ".git/config", "deep/.env", "deep/.kept", "deep/more.csv"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text(SECRET)
+    events = told(target.start(job("cd @in@; find . -type f | sort", inputs={"@in@": str(data)}), quietly))
+    assert printed(events).split() == ["./deep/.kept", "./deep/more.csv", "./rows.csv"]
+
+
+def test_the_projects_own_folder_is_no_data(target, job):
+    project = job("true").folder
+    problems = target.problems(job("true", inputs={"@in@": project}))
+    assert any("holds the project itself" in problem for problem in problems)
+
+
+def test_new_files_that_git_does_not_track_are_told_of(target, far, job):
+    folder = Path(job("true").folder)
+    (folder / "mine.py").write_text("x = 1")
+    shown = []
+    told(target.start(job("ls"), shown.append))
+    assert [event["text"] for event in shown if event["event"] == "warning"] == [
+        "what Git does not track stays here: mine.py (`git add` sends it)"
+    ]
 
 
 def test_this_machines_own_name_for_itself_means_another_one_there(target, job, monkeypatch, far):
@@ -167,8 +204,7 @@ def test_this_machines_own_name_for_itself_means_another_one_there(target, job, 
 def test_a_store_whose_artifacts_are_on_its_own_disk_is_refused(far, job, client):
     with pytest.raises(ConfigError, match=r"keeps artifacts in .*, a folder, which a job on far does not see"):
         Remote(far, variables={}).start(job("true"), quietly)
-    (run,) = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
-    assert run.info.status == "FAILED"
+    assert client.search_runs([client.get_experiment_by_name("tests").experiment_id]) == []
     assert far.processes == {}
 
 

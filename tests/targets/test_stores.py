@@ -35,6 +35,8 @@ def test_a_loopback_is_another_one_there(far):
     assert "own name for itself" in problem
     assert "hunter2" not in problem
     assert stores.problems("http://mlflow:5000", far) == []
+    for uri in ("http://0.0.0.0:5000", "postgresql:///db", "http://localhost", "http://127.1.2.3", "http://[::1]:5000"):
+        assert stores.problems(uri, far), uri
 
 
 def test_a_workspace_lets_in_who_has_its_variables(far, bare):
@@ -46,6 +48,20 @@ def test_a_workspace_lets_in_who_has_its_variables(far, bare):
     assert stores.problems("databricks", far) == []
     assert stores.variables("databricks", far) == {"DATABRICKS_HOST": "https://w", "DATABRICKS_TOKEN": SECRET}
     assert stores.variables("http://h", far) == {}
+
+
+def test_a_registry_is_reached_as_a_store_is(far, bare):
+    bare.setenv("MLFLOW_REGISTRY_URI", "databricks-uc")
+    (problem,) = stores.problems("http://h", far)
+    assert "DATABRICKS_HOST with DATABRICKS_TOKEN" in problem
+    bare.setenv("DATABRICKS_HOST", "https://w")
+    bare.setenv("DATABRICKS_TOKEN", SECRET)
+    assert stores.problems("http://h", far) == []
+    assert stores.variables("http://h", far)["DATABRICKS_TOKEN"] == SECRET
+    bare.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:5001")
+    far.on_loopback = False
+    (problem,) = stores.problems("http://h", far)
+    assert "the model registry http://127.0.0.1:5001 is this machine's own name" in problem
 
 
 def test_a_job_in_the_workspace_is_let_in_by_it(far, bare):

@@ -50,6 +50,8 @@ def test_a_secret_of_many_bytes_a_letter_is_found_across_a_cut():
     "name",
     [
         *("api_key", "API_KEY", "apikey", "HF_TOKEN", "hub_token", "password", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY"),
+        *("AWS_SESSION_TOKEN", "session_token", "ADMIN_TOKEN", "CI_REGISTRATION_TOKEN", "PGPASSWORD", "OPENAI_KEY"),
+        *("DB_PASS", "GITLAB_PAT", "SMTP_PWD", "AZURE_STORAGE_CONNECTION_STRING", "AUTHENTICATION_TOKEN"),
         *("client-secret", "private_key", "credentials", "aws.access.key".replace("access.", "access_"), "token"),
     ],
 )
@@ -61,7 +63,21 @@ def test_a_name_that_sounds_secret_is(name):
     "name",
     [
         *("epochs", "tokenizer", "max_tokens", "num_tokens", "pad_token", "pad_token_id", "eos_token_id", "token_ids"),
-        *("max_token_length", "token_type_ids", "monkey", "keyboard", "author", "PWD", "secretary", "tokens_per_batch"),
+        *(
+            "max_token_length",
+            "token_type_ids",
+            "group_key",
+            "n_pass",
+            "passes",
+            "PATH",
+            "monkey",
+            "keyboard",
+            "author",
+            "PWD",
+            "OLDPWD",
+            "secretary",
+            "tokens_per_batch",
+        ),
     ],
 )
 def test_a_name_of_the_field_is_none(name):

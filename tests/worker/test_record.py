@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from dlops.worker import reaper
 from dlops.worker.ending import Ending
 from dlops.worker.events import Events
 from dlops.worker.job import Job
-from dlops.worker.record import Record
+from dlops.worker.record import Record, _user
 
 LONG = "x" * 7000
 
@@ -58,6 +59,50 @@ def test_a_run_from_its_beginning_to_its_end(client, record, tmp_path):
     assert kept("logs/1/000002.log") == "25%\r50%\r\nlast\n"
 
 
+def test_a_run_that_went_wrong_before_it_was_kept_is_ended(client, record):
+    record.finish(Ending("FAILED", 1, "no room for it"))
+    run = client.get_run(record.run_id)
+    assert (run.info.status, run.data.tags["dlops.error"]) == ("FAILED", "no room for it")
+
+
+def test_what_the_store_did_not_take_at_first_it_has_at_the_end(client, record, monkeypatch):
+    log_text, refused = client.log_text, []
+
+    def away(run_id, text, name):
+        if name == "config.yaml" and not refused:
+            refused.append(name)
+            raise OSError("the server is away")
+        log_text(run_id, text, name)
+
+    monkeypatch.setattr(client, "log_text", away)
+    record.start()
+    record.finish(Ending("FINISHED", 0, ""))
+    assert refused == ["config.yaml"]
+    assert "config.yaml" in [file.path for file in client.list_artifacts(record.run_id)]
+
+
+def test_whoever_sees_that_it_is_over_sees_how(client, record, monkeypatch):
+    """A script has ended its run itself, as well; the command then fails."""
+    client.set_terminated(record.run_id, "FINISHED")
+    seen = []
+    for name in ("set_tag", "log_batch", "set_terminated"):
+        write = getattr(client, name)
+
+        def looked(*args, write=write, **more):
+            write(*args, **more)
+            run = client.get_run(record.run_id)
+            seen.append((reaper.over(run), run.info.status))
+
+        monkeypatch.setattr(client, name, looked)
+    record.finish(Ending("FAILED", 1, "crashed"))
+    assert {status for is_over, status in seen if is_over} == {"FAILED"}
+
+
+def test_a_user_without_a_name_has_a_number(monkeypatch):
+    monkeypatch.setattr("getpass.getuser", lambda: {}["no entry"])
+    assert _user() == str(os.getuid())
+
+
 def test_a_wish_to_end_is_seen_with_the_heartbeat(client, record):
     record.progress = {"done": 1, "total": 2}
     record._beat()
@@ -70,6 +115,6 @@ def test_a_wish_to_end_is_seen_with_the_heartbeat(client, record):
 
 
 def test_it_says_who_keeps_it(client, record):
-    from dlops.worker import processes, reaper
+    from dlops.worker import processes
 
     assert reaper.identity(client.get_run(record.run_id)) == processes.identity(os.getpid())

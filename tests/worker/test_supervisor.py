@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -89,6 +93,29 @@ def test_what_the_command_is_told_and_what_it_is_not(work, monkeypatch, tmp_path
     )
     assert printed(events) == f"[||/first/of/path|{tmp_path}|{events[0]['run_id']}]\n"
     assert events[-1]["status"] == "FINISHED"
+
+
+def test_what_is_fetched_first_can_be_ended(store, client, tmp_path):
+    """A server that takes the request and never answers; the worker has its guard already."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}/data.csv"
+        texts = {"step": "finetune", "entry_point": "main", "target": "local", "experiment": "tests"}
+        places = {"folder": str(tmp_path), "tracking_uri": store, "lock_folder": str(tmp_path)}
+        job = Job(**texts, **places, command="cat @in@", downloads={"@in@": uri})
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "dlops.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        worker.stdin.write(job.to_json())
+        worker.stdin.close()
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        worker.send_signal(signal.SIGTERM)
+        events = [json.loads(line) for line in worker.stdout]
+        connection.close()
+        worker.stdout.close()
+    worker.wait(60)
+    assert (events[-1]["event"], events[-1]["status"]) == ("ended", "KILLED")
+    assert client.get_run(events[0]["run_id"]).info.status == "KILLED"
 
 
 def test_a_folder_that_is_gone_fails_the_run_and_leaves_it_closed(work, client, tmp_path):

@@ -1,0 +1,37 @@
+"""Files that a command reads from a local place, fetched from wherever their URI says."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.request
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+_TIMEOUT = 60.0
+"""Seconds without a byte after which a web server is given up."""
+
+
+def fetch(uri: str, folder: Path, tracking_uri: str) -> str:
+    """Fetch a file or folder into `folder`; give its place there.
+
+    A plain web address is fetched here: MLflow takes it for one of its own servers'.
+
+    Raises:
+        OSError: a web server does not give the file, or not to its end.
+        Exception: whatever MLflow, or a store that it asks, raises.
+    """
+    if urlsplit(uri).scheme in ("http", "https"):
+        return _from_the_web(uri, folder)
+    from mlflow.artifacts import download_artifacts
+
+    return str(download_artifacts(uri, dst_path=str(folder), tracking_uri=tracking_uri))
+
+
+def _from_the_web(uri: str, folder: Path) -> str:
+    place = folder / (Path(unquote(urlsplit(uri).path)).name or "file")
+    with urllib.request.urlopen(uri, timeout=_TIMEOUT) as answer, place.open("wb") as file:  # noqa: S310 - see fetch
+        shutil.copyfileobj(answer, file, 1 << 20)
+        size = answer.headers.get("Content-Length")
+    if size and place.stat().st_size != int(size):
+        raise OSError(f"{uri} broke off after {place.stat().st_size} of {size} bytes")
+    return str(place)

@@ -1,0 +1,36 @@
+"""Files by their URI: of the web, and of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dlops.worker.fetch import fetch
+from tests.data import loopback
+
+
+def test_a_file_of_the_web(tmp_path):
+    with loopback.running() as server:
+        server.answers = [loopback.file(b"text,label\n" * 200_000)]
+        place = Path(fetch(server.uri("/some%20data.csv?x=1"), tmp_path, ""))
+    assert place == tmp_path / "some data.csv"
+    assert place.read_bytes() == b"text,label\n" * 200_000
+
+
+def test_one_that_breaks_off_or_is_not_there_is_told(tmp_path):
+    with loopback.running() as server:
+        server.answers = [loopback.file(b"x" * 100, stop=50)]
+        with pytest.raises(OSError, match="broke off after 50 of 100 bytes"):
+            fetch(server.uri(), tmp_path, "")
+        server.answers = [loopback.code(404)]
+        with pytest.raises(OSError, match="404"):
+            fetch(server.uri(), tmp_path, "")
+
+
+def test_an_artifact_of_a_run(client, store, tmp_path):
+    run = client.create_run("0")
+    client.log_text(run.info.run_id, "kept", "folder/word.txt")
+    (tmp_path / "to").mkdir()
+    place = Path(fetch(f"runs:/{run.info.run_id}/folder", tmp_path / "to", store))
+    assert (place / "word.txt").read_text() == "kept"
