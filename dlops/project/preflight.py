@@ -26,7 +26,7 @@ def check(plan: Plan, job: Job, target: Target) -> None:
         *_environment(plan),
         *tracking_store(plan.tracking_uri),
         *databricks_names.problems(plan.tracking_uri, plan.experiment, plan.shown_values),
-        *([] if target.here else _nowhere(plan, target)),
+        *(_nowhere(plan, target) if target.forgets else []),
         *target.problems(job),
     ]
     if problems:

@@ -113,25 +113,26 @@ class Runs:
         """List the latest runs that `dlops` launched, newest first; those of dead workers are closed first."""
         experiments = self._all_experiments()
         self._asked(lambda: reaper.close_dead_runs(self._client, experiments))
-        self._close_lost(experiments)
-        return [self._described(self._settled(run)) for run in self._search(experiments, count)]
+        away: set[str] = set()
+        self._close_lost(experiments, away)
+        return [self._described(self._settled(run, away)) for run in self._search(experiments, count)]
 
-    def _settled(self, run: Any) -> Any:
+    def _settled(self, run: Any, away: set[str]) -> Any:
         """Close a run that its script has ended, whose worker is no more: a search for open ones does not find it."""
         if run.info.status == "RUNNING" or reaper.over(run):
             return run
-        return self._closed(run)
+        return self._closed(run, away)
 
-    def _closed(self, run: Any) -> Any:
+    def _closed(self, run: Any, away: set[str] | None = None) -> Any:
         """Give a run as it is after it was closed, where its worker is dead or its cluster has lost it."""
         closed = self._asked(lambda: reaper.close_if_dead(self._client, run))
-        if closed or self._asked(lambda: jobs.close_if_lost(self._client, run, set())):
+        away = set() if away is None else away
+        if closed or self._asked(lambda: jobs.close_if_lost(self._client, run, away)):
             return self._asked(lambda: self._client.get_run(run.info.run_id))
         return run
 
-    def _close_lost(self, experiments: list[str]) -> None:
-        """Close the runs of jobs that their clusters have lost, however old."""
-        away: set[str] = set()
+    def _close_lost(self, experiments: list[str], away: set[str]) -> None:
+        """Close the runs of jobs that their clusters have lost, however old; clusters in `away` do not answer."""
         for run in self._search(experiments, _PAGE, "attributes.status = 'RUNNING' AND tags.`dlops.handle` != ''"):
             self._asked(lambda run=run: jobs.close_if_lost(self._client, run, away))
 

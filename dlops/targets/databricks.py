@@ -180,7 +180,7 @@ class Databricks:
         """The tracking client knows nothing of this target's profile."""
         profile = self.settings.profile
         known = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE")
-        if job.tracking_uri != "databricks" or not profile or any(name in os.environ for name in known):
+        if job.tracking_uri != "databricks" or profile in ("", "DEFAULT") or any(name in os.environ for name in known):
             return []
         return [f"the tracking store databricks is found by a variable: export DATABRICKS_CONFIG_PROFILE={profile}"]
 

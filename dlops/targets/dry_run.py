@@ -25,7 +25,7 @@ class DryRun:
 
     def __init__(self, instead_of: Target) -> None:
         self._instead_of = instead_of
-        self.name, self.here = instead_of.name, instead_of.here
+        self.name, self.here, self.forgets = instead_of.name, instead_of.here, instead_of.forgets
 
     def ahead(self) -> AbstractContextManager[None]:
         """Begin nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Target(Protocol):
 
     name: str
     here: bool
+    forgets: bool
+    """Whether what a job leaves in its machine's own folders is lost."""
     """Whether it is this machine: its folders, its interpreter, the environments that are built on it."""
 
     def ahead(self) -> AbstractContextManager[None]:
@@ -69,12 +72,16 @@ class ClusterSettings:
 
 
 def is_loopback(uri: str) -> bool:
-    """Say whether an address is a machine's own name for itself; one without a host is."""
+    """Say whether an address is a machine's own name for itself, as one without a host and without a query is."""
     try:
-        host = urlsplit(uri).hostname or ""
-    except ValueError:  # what it is instead, whoever uses it says
-        return False
-    return "://" in uri and (host in ("", "localhost", "::1", "::") or host.startswith(("127.", "0.")))
+        parts = urlsplit(uri)
+        host = parts.hostname or ""
+        if not host:
+            return "://" in uri and not parts.query
+        number = ipaddress.ip_address(host)
+    except ValueError:  # a name, or nothing that is an address: whoever uses it says so
+        return urlsplit(uri.partition("[")[0]).hostname == "localhost"
+    return number.is_loopback or number.is_unspecified
 
 
 @dataclass(frozen=True)

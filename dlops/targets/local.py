@@ -79,7 +79,7 @@ class Local:
     """The target `local`."""
 
     name = "local"
-    here = True
+    here, forgets = True, False
 
     def __init__(self) -> None:
         self._waiting: LocalRun | None = None

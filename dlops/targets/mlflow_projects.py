@@ -102,7 +102,7 @@ class HandedOver:
 class MlflowProjects:
     """An installed backend as a target."""
 
-    here = False
+    here, forgets = False, False
 
     def __init__(self, name: str, backend: str, config: Mapping[str, Any]) -> None:
         self.name, self._backend, self._config = name, backend, config

@@ -42,6 +42,7 @@ class Remote:
     def __init__(self, cluster: Cluster, *, shared: tuple[str, ...] = (), variables: dict[str, str]) -> None:
         self._cluster, self._shared, self._variables = cluster, shared, variables
         self.name = cluster.name
+        self.forgets = not cluster.on_loopback and "DLOPS_HOME" not in variables
 
     def ahead(self) -> contextlib.AbstractContextManager[None]:
         """Begin nothing."""
@@ -52,14 +53,17 @@ class Remote:
         return [
             *self._cluster.problems(job),
             *self._of_packages(job),
-            *stores.problems(job.tracking_uri, self._cluster),
+            *stores.problems(job.tracking_uri, self._cluster, self._variables),
             *self._of_inputs(job),
             *package.problems(Path(job.folder)),
         ]
 
     def examine(self, tracking_uri: str) -> Iterator[Finding]:
         """Send a job that looks round; what it waits for is told where it does not begin in a minute."""
-        if problems := [*self._cluster.problems(_probe(tracking_uri)), *stores.problems(tracking_uri, self._cluster)]:
+        if problems := [
+            *self._cluster.problems(_probe(tracking_uri)),
+            *stores.problems(tracking_uri, self._cluster, self._variables),
+        ]:
             yield from ((f"target {self.name}", "problem", problem) for problem in problems)
             return
         try:
@@ -249,8 +253,14 @@ def _upload(client: MlflowClient, run_id: str, path: Path, place: str) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="dlops-") as folder:
         copy = Path(folder) / path.name
-        shutil.copytree(path, copy, ignore=lambda _, names: [name for name in names if _stays(name)])
+        shutil.copytree(path, copy, ignore=_staying)
         client.log_artifact(run_id, str(copy), place)
+
+
+def _staying(folder: str, names: list[str]) -> list[str]:
+    """Name what is not copied: links to folders too, which an upload does not follow."""
+    place = Path(folder)
+    return [name for name in names if _stays(name) or ((place / name).is_symlink() and (place / name).is_dir())]
 
 
 def _stays(name: str) -> bool:

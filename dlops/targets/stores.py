@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 
 from dlops.targets.interface import Cluster, is_loopback
 from dlops.worker import masking
@@ -20,15 +21,15 @@ _SAME_EVERYWHERE = re.compile(r"https?://.*|databricks(-uc)?")
 """Model registries that have one name on every machine."""
 
 
-def problems(uri: str, cluster: Cluster) -> list[str]:
-    """List why a job on a cluster would not reach the tracking store at `uri`."""
-    return [*_of_tracking(uri, cluster), *_of_registry(uri, cluster)]
+def problems(uri: str, cluster: Cluster, given: Mapping[str, str]) -> list[str]:
+    """List why a job on a cluster, to which these variables are given, would not reach the tracking store at `uri`."""
+    return [*_of_tracking(uri, cluster, given), *_of_registry(uri, cluster, given)]
 
 
-def _of_tracking(uri: str, cluster: Cluster) -> list[str]:
+def _of_tracking(uri: str, cluster: Cluster, given: Mapping[str, str]) -> list[str]:
     scheme = re.split(r"[:+]", uri, maxsplit=1)[0]
     if scheme == _WORKSPACE:
-        return _of_workspace(uri, cluster)
+        return _of_workspace(uri, cluster, given)
     if scheme in ("sqlite", "file") or "://" not in uri:
         return [
             f"the tracking store {masking.url(uri)} is on this machine, where a job on {cluster.name} cannot write:"
@@ -40,10 +41,10 @@ def _of_tracking(uri: str, cluster: Cluster) -> list[str]:
     return []
 
 
-def _of_registry(uri: str, cluster: Cluster) -> list[str]:
-    registry = _registry()
+def _of_registry(uri: str, cluster: Cluster, given: Mapping[str, str]) -> list[str]:
+    registry = given.get("MLFLOW_REGISTRY_URI") or _registry()
     if registry.startswith(_WORKSPACE) and not uri.startswith(_WORKSPACE):
-        return _of_workspace(_WORKSPACE, cluster)
+        return _of_workspace(_WORKSPACE, cluster, given)
     if registry.startswith("http") and is_loopback(registry) and not cluster.on_loopback:
         return [f"the model registry {masking.url(registry)} is this machine's own name for itself: name its host"]
     return []
@@ -66,15 +67,16 @@ def variables(uri: str, cluster: Cluster) -> dict[str, str]:
     return found
 
 
-def _of_workspace(uri: str, cluster: Cluster) -> list[str]:
+def _of_workspace(uri: str, cluster: Cluster, given: Mapping[str, str]) -> list[str]:
     if uri != _WORKSPACE:
         return [
             f"a job on {cluster.name} knows no profile of this machine: --tracking-uri {_WORKSPACE}, and"
             " DATABRICKS_CONFIG_PROFILE to name the profile here"
         ]
-    if cluster.is_workspace or any(names <= os.environ.keys() for names in _OF_A_WORKSPACE):
+    known = os.environ.keys() | given.keys()
+    if cluster.is_workspace or any(names <= known for names in _OF_A_WORKSPACE):
         return []
     return [
         f"a job on {cluster.name} is let into the Databricks workspace by DATABRICKS_HOST with DATABRICKS_TOKEN, or"
-        " with DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET: set them here, and it gets them"
+        " with DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET: set them here, or in the target's variables"
     ]

@@ -14,8 +14,8 @@ _SECRET_NAME = re.compile(
 _SECRET_VARIABLE = re.compile(r"[A-Z0-9_]*_(KEY|PASS|PWD|PAT)")
 """As variables of the environment are called: `OPENAI_KEY` is one, the parameter `group_key` is none."""
 _NO_SECRET = re.compile(
-    r"(?i)(^|[_\-.])(max|min|num|n|pad|eos|bos|cls|sep|mask|unk|per)[_\-.]tokens?([_\-.]ids?)?$"
-    r"|tokens?[_\-.](ids|length|count|type|limit)"
+    r"(?i)(^|[_\-.])(max|min|num|n|pad|eos|bos|cls|sep|mask|unk|per)[_\-.]tokens?$"
+    r"|tokens?[_\-.](ids?|length|count|type|limit)"
 )
 _URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<credentials>[^/\s'\"]+)@")
 _QUERY = re.compile(r"/[^\s'\"/?]*\?[^\s'\"]+")
@@ -23,7 +23,7 @@ _QUERY = re.compile(r"/[^\s'\"/?]*\?[^\s'\"]+")
 _QUERY_SECRET = re.compile(
     r"(?i)(?P<name>[?&][^=&#]*(?:token|key|secret|sig|signature|password|credential)[^=&#]*=)[^&#]+"
 )
-_SHORTEST = 6
+SHORTEST = 6
 """A shorter value masks half of a log (`no`, `1`) and protects nothing."""
 
 
@@ -56,7 +56,7 @@ def known_secrets(
             values.add(match["credentials"].partition(":")[2])
             if match["scheme"].startswith("http"):
                 values.add(match["credentials"])
-    return tuple(sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True))
+    return tuple(sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True))
 
 
 def text(value: str, secrets: Iterable[str]) -> str:

@@ -34,6 +34,9 @@ def close_if_dead(client: MlflowClient, run: Any) -> bool:
     worker = identity(run)
     if over(run) or worker is None or not (_is_dead(worker, run) or _abandoned(run)):
         return False
+    run = client.get_run(run.info.run_id)  # it may have ended well since it was listed, and its worker then
+    if over(run):
+        return False
     if worker["boot"] == processes.boot_id():
         processes.end(run.info.run_id, group=-1, grace=5.0)
     scratch.remove(run.info.run_id)
@@ -45,13 +48,14 @@ def close_if_dead(client: MlflowClient, run: Any) -> bool:
 def end(client: MlflowClient, run_id: str, status: str, **tags: str) -> None:
     """End a run: its status first, which a script may have set otherwise, then at once the tags that make it `over`.
 
-    Whoever sees the tags sees the status; where this is broken off between the two, the run is not over, and is closed
-    by whoever looks at it next.
+    Whoever sees the tags sees the status; where this is broken off between the two, a run that has a worker is not
+    over, and is closed by whoever looks at it next.
     """
     from mlflow.entities import RunTag
 
+    kept = [RunTag(name, value[:LONGEST_TAG]) for name, value in tags.items() if value]
     client.set_terminated(run_id, status)
-    client.log_batch(run_id, tags=[RunTag(name, value[:LONGEST_TAG]) for name, value in tags.items() if value])
+    client.log_batch(run_id, tags=kept, synchronous=True)  # whatever MLFLOW_ENABLE_ASYNC_LOGGING says
 
 
 def _is_dead(worker: dict[str, str], run: Any) -> bool:

@@ -22,7 +22,7 @@ HEARTBEAT = 10.0
 """Seconds between two heartbeats."""
 _FIRST_PIECES, _LATER_PIECES = 2.0, 10.0
 """Seconds between two pieces of log: short at first, when people watch; a store holds no million files."""
-_PATIENCE = 120.0
+_PATIENCE, _INPUTS = 120.0, 60.0
 _LONGEST_PARAM, _LONGEST_TAG = 6000, reaper.LONGEST_TAG
 
 
@@ -108,8 +108,10 @@ class Record:
         if self._thread.ident is not None:  # what went wrong may have come before
             self._thread.join()
         self._write_piece(patience=_PATIENCE)
-        if not self._kept:
-            tracking.patiently(self._log_inputs, seconds=_PATIENCE)
+        if not self._kept:  # the store was away, or takes no artifacts: the run ends all the same
+            self._tried(
+                "the run's inputs could not be kept", lambda: tracking.patiently(self._log_inputs, seconds=_INPUTS)
+            )
         tags = {"dlops.exit_code": str(ending.exit_code), "dlops.error": ending.error}
         tracking.patiently(lambda: reaper.end(self._client, self.run_id, ending.status, **tags), seconds=_PATIENCE)
         run = tracking.patiently(lambda: self._client.get_run(self.run_id), seconds=_PATIENCE)

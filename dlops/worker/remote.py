@@ -36,7 +36,8 @@ def main() -> None:
     folder = Path(sys.argv[0]).absolute().parent
     key = os.environ.pop(sealed.KEY)
     job = Job.from_json(sealed.unseal((folder / JOB).read_bytes(), key))
-    job = replace(job, secrets=(*job.secrets, *json.loads(os.environ.pop("DLOPS_SECRETS", "[]")), key))
+    read = [secret for secret in json.loads(os.environ.pop("DLOPS_SECRETS", "[]")) if len(secret) >= masking.SHORTEST]
+    job = replace(job, secrets=(*job.secrets, *read, key))
     os.environ.update(job.variables)
     alone = bool(os.environ.pop("DLOPS_PARENT", ""))
     if alone:

@@ -73,7 +73,8 @@ class Supervisor:
         try:
             end = self._recorded(record)
         except Exception as error:  # a fault of ours or of the machine: the run must say so, not stay open
-            end = Ending("FAILED", 1, f"The worker failed: {type(error).__name__}: {error}")
+            said = masking.text(f"{type(error).__name__}: {error}", self._job.secrets)
+            end = Ending("FAILED", 1, f"The worker failed: {said}")
         self._finish(record, end, began)
         if self._guard:
             self._guard.dismiss()

@@ -21,7 +21,7 @@ class Scripted:
     """A target whose jobs say what a test wrote; an exception among the events is raised where it stands."""
 
     name = "scripted"
-    here = True
+    here, forgets = True, False
 
     def __init__(self, *events, problems=()):
         self.script = list(events)

@@ -31,7 +31,7 @@ def backend(tmp_path, far, client, monkeypatch):  # noqa: F811
     work.commit(MLproject=PROJECT)
     monkeypatch.setattr(mlflow_backend.names, "kind", lambda name: {"gpu": "ray", "local": "local"}.get(name, ""))
     target = Remote(far, shared=("/",), variables={})
-    monkeypatch.setattr(stores, "problems", lambda uri, cluster: [])
+    monkeypatch.setattr(stores, "problems", lambda *known: [])
     monkeypatch.setattr(mlflow_backend.names, "named", lambda name: target)
     return loader.load_backend("dlops-ray")
 

@@ -67,18 +67,18 @@ def test_a_table_that_nobody_would_find_again_is_refused(tmp_path):
         "name: x\nentry_points: {ingest: {parameters: {table: {type: table, default: ''}}, command: 'true {table}'}}"
     )
 
-    def problems(value, *, here):
+    def problems(value, *, forgets):
         planned = plan.make(plan.Request(step="ingest", uri=str(tmp_path), given={"table": value} if value else {}))
         target = Local()
-        target.here = here
+        target.forgets = forgets
         try:
             preflight.check(planned, planned.job(Environment("local", ())), target)
         except ConfigError as error:
             return error.problems
         return []
 
-    assert problems("", here=True) == problems("s3://films/table", here=False) == []
-    (problem,) = problems("", here=False)
+    assert problems("", forgets=False) == problems("s3://films/table", forgets=True) == []
+    (problem,) = problems("", forgets=True)
     assert problem.startswith("table is left out")
 
 

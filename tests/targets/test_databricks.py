@@ -226,7 +226,7 @@ def test_a_run_that_nobody_knows_any_more_is_over(workspace):
 
 def test_the_target_is_tried_by_a_job_that_looks_round(workspace, store, monkeypatch):
     place = remote(workspace, target(workspace), variables={})
-    monkeypatch.setattr(stores, "problems", lambda uri, cluster: [])
+    monkeypatch.setattr(stores, "problems", lambda *known: [])
     found = {name: state for name, state, _ in place.examine(store)}
     assert found["target dbx"] == "ok"
     assert found["there: tracking store"] == "ok"

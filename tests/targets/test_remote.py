@@ -135,7 +135,7 @@ def test_nothing_of_this_machine_is_left_in_a_job(target, far, job, monkeypatch)
 
 
 def test_a_target_is_tried_by_a_job_that_looks_round(target, far, store, client, monkeypatch):
-    monkeypatch.setattr(stores, "problems", lambda uri, cluster: [])
+    monkeypatch.setattr(stores, "problems", lambda *known: [])
     found = {name: (state, text) for name, state, text in target.examine(store)}
     assert found["target far"] == ("ok", "takes jobs")
     assert found["there: tracking store"] == ("ok", "answers")
@@ -152,7 +152,7 @@ def test_one_that_nothing_can_be_recorded_from_is_not_tried(target, store, far):
 
 
 def test_a_job_that_does_not_begin_is_told_with_what_it_waits_for(target, far, store, monkeypatch):
-    monkeypatch.setattr(stores, "problems", lambda uri, cluster: [])
+    monkeypatch.setattr(stores, "problems", lambda *known: [])
     monkeypatch.setattr(remote, "_PATIENCE", 0.0)
     monkeypatch.setattr(far, "state", lambda handle: State(False, "waits for a GPU"))
     tidied = []
@@ -175,6 +175,7 @@ def test_of_a_folder_git_and_environment_files_stay_here(target, job, client, tm
     for name in ("rows.csv", ".env", ".env.local", ".git/config", "deep/.env", "deep/.kept", "deep/more.csv"):
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).write_text(SECRET)
+    (data / "deep/up").symlink_to(data)
     events = told(target.start(job("cd @in@; find . -type f | sort", inputs={"@in@": str(data)}), quietly))
     assert printed(events).split() == ["./deep/.kept", "./deep/more.csv", "./rows.csv"]
 

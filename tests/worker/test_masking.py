@@ -66,6 +66,7 @@ def test_a_name_that_sounds_secret_is(name):
         *(
             "max_token_length",
             "token_type_ids",
+            "vision_token_id",
             "group_key",
             "n_pass",
             "passes",

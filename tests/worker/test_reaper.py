@@ -100,6 +100,14 @@ def test_a_run_that_a_script_ended_itself_goes_on_until_its_worker_says_so(clien
     assert reaper.over(client.get_run(strangers)) is True
 
 
+def test_a_run_that_ended_well_since_it_was_listed_is_left_alone(client, run, dead):
+    run_id = run(dead)
+    listed = client.get_run(run_id)
+    reaper.end(client, run_id, "FINISHED", **{"dlops.exit_code": "0"})
+    assert reaper.close_if_dead(client, listed) is False
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
 def test_a_machine_of_the_same_name_is_told_apart_by_its_heartbeat(client, run, dead):
     """Another boot of this machine, or another machine that is called as this one."""
     elsewhere = {**processes.identity(os.getpid()), "boot": "another"}

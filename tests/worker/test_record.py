@@ -81,6 +81,24 @@ def test_what_the_store_did_not_take_at_first_it_has_at_the_end(client, record, 
     assert "config.yaml" in [file.path for file in client.list_artifacts(record.run_id)]
 
 
+def test_a_store_that_takes_no_artifacts_does_not_keep_a_run_open(client, record, monkeypatch):
+    def refused(*words):
+        raise OSError("access denied")
+
+    monkeypatch.setattr(client, "log_text", refused)
+    monkeypatch.setattr("dlops.worker.record._INPUTS", 0.1)
+    record.start()
+    record.finish(Ending("FINISHED", 0, ""))
+    assert client.get_run(record.run_id).info.status == "FINISHED"
+
+
+def test_the_end_waits_for_no_queue(client, record, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_ASYNC_LOGGING_BUFFERING_SECONDS", "30")
+    reaper.end(client, record.run_id, "FINISHED", **{"dlops.exit_code": "0"})
+    assert reaper.over(client.get_run(record.run_id))
+
+
 def test_whoever_sees_that_it_is_over_sees_how(client, record, monkeypatch):
     """A script has ended its run itself, as well; the command then fails."""
     client.set_terminated(record.run_id, "FINISHED")
