@@ -91,6 +91,7 @@ def test_files_are_spread_and_the_rows_are_those_of_one_machine(nodes, tmp_path)
     assert tables.read(str(tmp_path / "t"))[1]["counts"]["rows"] == 2400
 
 
+@pytest.mark.slow
 def test_rejects_of_all_nodes_are_told_with_file_and_line_in_order(nodes, tmp_path):
     folder = write(tmp_path / "files", files=3, rows=20)
     for number in (0, 2):

@@ -134,6 +134,7 @@ def test_versions_are_named_by_number_or_time(uri):
     assert vacuum.resolved(uri, "2001-01-01T00:00:00Z") is None
 
 
+@pytest.mark.slow
 def test_a_checkpoint_and_a_hundred_versions(tmp_path):
     """After a hundred commits deltalake sums the log up; what older versions are made of is still known."""
     uri = str(tmp_path / "table")

@@ -11,6 +11,7 @@ QUICK = {"MLproject": json.dumps({"name": "quick", "entry_points": {"ingest": {"
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_eight_first_launches_at_once_all_succeed(fresh_shell, project):
     project(**QUICK)
     launches = [fresh_shell.start("ingest", "--json") for _ in range(8)]

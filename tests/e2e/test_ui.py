@@ -11,7 +11,9 @@ import urllib.request
 import pytest
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGKILL))]
+)
 def test_it_shows_the_runs_and_leaves_nothing_behind(shell, project, number):
     project(MLproject=json.dumps({"name": "seen", "entry_points": {"ingest": {"command": "echo hello"}}}))
     if number == signal.SIGINT:

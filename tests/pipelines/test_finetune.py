@@ -43,7 +43,13 @@ def settings(tiny_model, *more):
     return ["dataset=easy", f"model={tiny_model}", "batch_size=16", *more]
 
 
-@pytest.mark.parametrize("strategy", ["freeze", "no_freeze", "freeze_unfreeze", "unfreeze_milestones", "lora"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        *("freeze", "no_freeze", "lora"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("freeze_unfreeze", "unfreeze_milestones")),
+    ],
+)
 def test_every_strategy_ends_with_a_model_that_is_measured_and_usable(steps, easy, tiny_model, tmp_path, strategy):
     progress = tmp_path / "progress.json"
     run, done = steps.run(
@@ -290,6 +296,7 @@ class Fails(pl.Callback):
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_ends_them_all(steps, easy, tiny_model):
     (steps.folder / "beside.py").write_text(FAILS_BESIDE)
     chosen = settings(tiny_model, "devices=2", "accelerator=cpu", "callbacks=beside:Fails")
