@@ -6,11 +6,13 @@ In a folder, in an environment of its own, from a Git server, on a Ray cluster o
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -350,6 +352,11 @@ def test_a_tracking_server_that_is_away_costs_nothing(films, places, on):
 @pytest.mark.parametrize(("typed", "exit_code"), [(b"n\n", 0), pytest.param(b"y\n", 130, marks=slow)])
 def test_ctrl_c_at_a_terminal_asks_whether_it_ends(films, places, on, typed, exit_code):
     ours, theirs = os.openpty()
+
+    def sits_at_it():
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
     process = subprocess.Popen(
         [sys.executable, "-m", "dlops.cli.main", "finetune", "do=wait", "--on", on],
         cwd=films.folder,
@@ -357,10 +364,12 @@ def test_ctrl_c_at_a_terminal_asks_whether_it_ends(films, places, on, typed, exi
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=theirs,
+        preexec_fn=sits_at_it,
     )
+    os.close(theirs)
     films.started.append(process)
     places.pid_of("step.py")
-    process.send_signal(signal.SIGINT)
+    os.write(ours, b"\x03")
     shown = b""
     while b"End the run?" not in shown:
         shown += os.read(ours, 1000)
@@ -371,7 +380,6 @@ def test_ctrl_c_at_a_terminal_asks_whether_it_ends(films, places, on, typed, exi
     if exit_code == 0:
         assert films.json("cancel", run["run_id"])["status"] == "KILLED"
     os.close(ours)
-    os.close(theirs)
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ class Steps:
 
     folder: Path
     environ: dict[str, str]
-    preloaded: Preloaded
+    preloaded: Preloaded | None
+    """What becomes `finetune` in a moment; without it, each is started anew."""
 
     @property
     def client(self) -> mlflow.MlflowClient:
@@ -35,7 +36,7 @@ class Steps:
     def process(self, step, *words, **environ):
         command = [sys.executable, "-m", f"pipelines.{step}", *map(str, words)]
         settled = {**self.environ, **environ}
-        if step == "finetune" and self.preloaded.fits(command[3:], settled):
+        if step == "finetune" and self.preloaded and self.preloaded.fits(command[3:], settled):
             return self.preloaded.run(command[3:], self.folder, settled)
         return subprocess.run(command, cwd=self.folder, env=settled, capture_output=True, text=True, check=False)
 

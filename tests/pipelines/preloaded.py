@@ -49,9 +49,7 @@ class Preloaded:
 
     def close(self) -> None:
         """Let it end."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait(60)
+        self._process.communicate(timeout=60)
 
 
 def main() -> None:

@@ -84,7 +84,8 @@ def test_a_number_that_is_none_is_told_with_its_batch(steps, plants, tiny_model)
 
 @pytest.fixture
 def many(steps):
-    """A table whose train rows, as one batch, need more memory than they will have."""
+    """A table whose train rows, as one batch, need more memory than they will have: a process of its own counts it."""
+    steps.preloaded = None
     texts = [f"{' '.join([text] * 4)} {number}" for number, text in enumerate(simple_rows(3000)[0])]
     rows = {"id": [splits.identity(text) for text in texts], "text": texts, "label": [*"ab"] * (len(texts) // 2)}
     rows["split"] = ["test" if place % 30 < 2 else "train" for place in range(len(texts))]
