@@ -115,9 +115,9 @@ def show_outcome(outcome: Outcome, *, as_json: bool = False, quiet: bool = False
         out().print(_plan(outcome.plan))
         return
     if outcome.status == "RUNNING":
-        out().print(outcome.run_id)
         from dlops.project import plan
 
+        out().print(outcome.run_id)
         run = f"{outcome.run_id}{plan.option(outcome.tracking_uri)}"
         err().print(escaped(f"It goes on: `dlops logs {run} -f` follows it, `dlops cancel {run}` ends it."))
         return

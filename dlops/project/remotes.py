@@ -32,8 +32,16 @@ _HELPER = (
     ' printf "username=%s\\npassword=%s\\n" "$DLOPS_REMOTE_USER" "$DLOPS_REMOTE_PASSWORD"; }; f'
 )
 """Git runs it in a shell, and hands it what it wants on its command line: secrets stay in the environment."""
+_LARGE_FILES = {
+    "filter.lfs.clean": "git-lfs clean -- %f",
+    "filter.lfs.smudge": "git-lfs smudge -- %f",
+    "filter.lfs.process": "git-lfs filter-process",
+    "filter.lfs.required": "true",
+}
+"""What `git lfs install` writes into a user's settings; without it, files come as pointers to what they are."""
+_SAYS = ("fatal:", "error:", "remote:", "Error downloading")
 _REFUSED = re.compile(
-    r"(?i)authentication failed|could not read (username|password)|permission denied|access denied|"
+    r"(?i)authentication (failed|required)|could not read (username|password)|permission denied|access denied|"
     r"returned error: 40[13]|host key verification failed"
 )
 
@@ -163,7 +171,15 @@ class _Repository:
         raise UsageError(f"{self._remote.shown} has no revision {version or 'HEAD'}.", hint=told)
 
     def lay_out(self, commit: str, tree: Path) -> None:
-        """Make the work tree of a commit, with its submodules and large files."""
+        """Make the work tree of a commit, with its submodules and large files.
+
+        Raises:
+            UsageError: it has files in Git LFS, which is not installed.
+        """
+        if not _has_large_files() and self._keeps_large_files(commit):
+            raise UsageError(
+                f"{self._remote.shown} keeps files in Git LFS, which is not installed.", hint="Install git-lfs."
+            )
         shutil.rmtree(tree, ignore_errors=True)
         self._git("worktree", "prune")
         self._git("worktree", "add", "--quiet", "--force", "--detach", str(tree), commit)
@@ -202,6 +218,9 @@ class _Repository:
         refs = what or ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
         self._git("fetch", "--quiet", "--no-tags", "--prune", "--no-recurse-submodules", self._remote.url, *refs)
 
+    def _keeps_large_files(self, commit: str) -> bool:
+        return self._tried("grep", "--quiet", "filter=lfs", commit, "--", ":(glob)**/.gitattributes") is not None
+
     def _has(self, commit: str) -> bool:
         return self._tried("cat-file", "-e", f"{commit}^{{commit}}") is not None
 
@@ -236,7 +255,7 @@ class _Repository:
             raise UsageError("Git is not installed.", hint="Install git, or launch from a folder.") from error
 
     def _explained(self, said: str) -> DlopsError:
-        lines = [line for line in said.splitlines() if line.startswith(("fatal:", "error:", "remote:"))]
+        lines = [line for line in said.splitlines() if line.startswith(_SAYS)]
         secrets = (self._remote.password, quote(self._remote.password, safe=""))
         told = masking.text("; ".join(lines) or said.strip(), secrets)
         if _REFUSED.search(said):
@@ -253,16 +272,18 @@ def _environment(remote: Remote) -> dict[str, str]:
     """Let Git ask nobody, speak English, and know the credentials without writing them anywhere."""
     found = git.environment() | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_LFS_SKIP_SMUDGE": "0"}
     found.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+    settings = dict(_LARGE_FILES) if _has_large_files() else {}
     if remote.password:
-        number = int(found.get("GIT_CONFIG_COUNT") or 0)
-        found |= {
-            "DLOPS_REMOTE_USER": remote.user,
-            "DLOPS_REMOTE_PASSWORD": remote.password,
-            "GIT_CONFIG_COUNT": str(number + 1),
-            f"GIT_CONFIG_KEY_{number}": f"credential.{_site(remote.url)}.helper",
-            f"GIT_CONFIG_VALUE_{number}": _HELPER,
-        }
-    return found
+        found |= {"DLOPS_REMOTE_USER": remote.user, "DLOPS_REMOTE_PASSWORD": remote.password}
+        settings[f"credential.{_site(remote.url)}.helper"] = _HELPER
+    first = int(found.get("GIT_CONFIG_COUNT") or 0)
+    for number, (key, value) in enumerate(settings.items(), first):
+        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found | {"GIT_CONFIG_COUNT": str(first + len(settings))}
+
+
+def _has_large_files() -> bool:
+    return shutil.which("git-lfs") is not None
 
 
 def _site(url: str) -> str:

@@ -123,10 +123,9 @@ class Runs:
             return run
         return self._closed(run, away)
 
-    def _closed(self, run: Any, away: set[str] | None = None) -> Any:
+    def _closed(self, run: Any, away: set[str]) -> Any:
         """Give a run as it is after it was closed, where its worker is dead or its cluster has lost it."""
         closed = self._asked(lambda: reaper.close_if_dead(self._client, run))
-        away = set() if away is None else away
         if closed or self._asked(lambda: jobs.close_if_lost(self._client, run, away)):
             return self._asked(lambda: self._client.get_run(run.info.run_id))
         return run
@@ -150,7 +149,7 @@ class Runs:
 
     def one(self, run_id: str) -> Run:
         """Describe one run; when its worker is dead, close it first."""
-        return self._described(self._closed(self._find(run_id)))
+        return self._described(self._closed(self._find(run_id), set()))
 
     def cancel(self, run_id: str, *, patience: float = 60.0) -> Run:
         """Ask a run to end, wherever it runs, and wait until it has.

@@ -98,11 +98,19 @@ class RemoteRun:
         return "dlops.worker" in run.data.tags and now > last + _SILENCE
 
     def _read(self, call: Callable[[], Result]) -> Result:
-        """Read from the store, which may be away for a while."""
-        try:
-            return tracking.patiently(call, seconds=_STORE_PATIENCE)
-        except tracking.Unreachable as error:
-            raise UnreachableError(str(error), hint=f"The run goes on: `dlops logs {self._run_id} -f`.") from error
+        return read(call, way_back=f"dlops logs {self._run_id} -f")
+
+
+def read(call: Callable[[], Result], *, way_back: str) -> Result:
+    """Read from the store, which may be away for a while; `way_back` is the command that follows the run later.
+
+    Raises:
+        UnreachableError: it stays away.
+    """
+    try:
+        return tracking.patiently(call, seconds=_STORE_PATIENCE)
+    except tracking.Unreachable as error:
+        raise UnreachableError(str(error), hint=f"The run goes on: `{way_back}`.") from error
 
 
 def ask_to_end(client: MlflowClient, run_id: str, cluster: Cluster, handle: str) -> None:

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlops.errors import UnreachableError
+from dlops.targets import following
 from dlops.targets.interface import Event, Finding, Show
 from dlops.worker import masking, tracking
 from dlops.worker.job import Job
@@ -29,8 +30,8 @@ _GROUP = "mlflow.project_backend"
 _OURS = "dlops-"
 _ENDS = ("FINISHED", "FAILED", "KILLED")
 _POLL = 1.0
-_PATIENCE, _TAGS = 300.0, 30.0
-"""Seconds for which a tracking store that is away is asked again: while a run is followed, and for its tags."""
+_TAGS = 30.0
+"""Seconds for which a tracking store that is away is asked again to take a run's tags."""
 
 Result = TypeVar("Result")
 
@@ -80,12 +81,7 @@ class HandedOver:
         }
 
     def _read(self, call: Callable[[], Result]) -> Result:
-        """Ask the store, or what asks it, which may be away for a while."""
-        try:
-            return tracking.patiently(call, seconds=_PATIENCE)
-        except tracking.Unreachable as error:
-            hint = f"The run goes on: `dlops status {self._submitted.run_id}`."
-            raise UnreachableError(str(error), hint=hint) from error
+        return following.read(call, way_back=f"dlops status {self._submitted.run_id}")
 
     def _status(self) -> str:
         """Ask for the status: some backends name it, some give MLflow's number of it."""

@@ -36,17 +36,19 @@ def _of_tracking(uri: str, cluster: Cluster, given: Mapping[str, str]) -> list[s
             " start a server that it reaches (`mlflow server --host 0.0.0.0 --allowed-hosts HOST,HOST:PORT`), and"
             " name it with --tracking-uri http://HOST:PORT"
         ]
-    if is_loopback(uri) and not cluster.on_loopback:
-        return [f"the tracking store {masking.url(uri)} is this machine's own name for itself: name its host"]
-    return []
+    return _of_loopback("tracking store", uri, cluster)
 
 
 def _of_registry(uri: str, cluster: Cluster, given: Mapping[str, str]) -> list[str]:
     registry = given.get("MLFLOW_REGISTRY_URI") or _registry()
     if registry.startswith(_WORKSPACE) and not uri.startswith(_WORKSPACE):
         return _of_workspace(_WORKSPACE, cluster, given)
-    if registry.startswith("http") and is_loopback(registry) and not cluster.on_loopback:
-        return [f"the model registry {masking.url(registry)} is this machine's own name for itself: name its host"]
+    return _of_loopback("model registry", registry, cluster) if registry.startswith("http") else []
+
+
+def _of_loopback(what: str, uri: str, cluster: Cluster) -> list[str]:
+    if is_loopback(uri) and not cluster.on_loopback:
+        return [f"the {what} {masking.url(uri)} is this machine's own name for itself: name its host"]
     return []
 
 

@@ -111,11 +111,14 @@ class Supervisor:
 
         thread = threading.Thread(target=do, daemon=True)
         thread.start()
-        while thread.is_alive() and not (self._asked or record.stop_asked.is_set()):
+        while thread.is_alive() and not self._is_to_end(record):
             thread.join(0.1)
         if failed:
             raise failed[0]
-        return found[0] if found and not (self._asked or record.stop_asked.is_set()) else None
+        return found[0] if found and not self._is_to_end(record) else None
+
+    def _is_to_end(self, record: Record) -> bool:
+        return bool(self._asked) or record.stop_asked.is_set()
 
     def _unpacked(self, scratch_folder: Path) -> Path:
         """Give the folder of the project's files; those of an archive go when the run has ended."""
@@ -169,7 +172,7 @@ class Supervisor:
                         break
                 if not selector.get_map():
                     _wait(child, 0.1)
-                if not stopped and (self._asked or record.stop_asked.is_set()):
+                if not stopped and self._is_to_end(record):
                     stopped = "ended by a signal" if self._asked else "cancelled"
                     processes.signal_all(record.run_id, child.pid, signal.SIGTERM)
                     kill_at = time.monotonic() + self._job.grace

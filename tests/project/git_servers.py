@@ -1,9 +1,10 @@
-"""Real Git servers on loopback: `git http-backend` behind basic authentication, and `git daemon`."""
+"""Real Git servers on loopback: `git http-backend` behind basic authentication, with LFS, and `git daemon`."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from tests.data.loopback import serving
 from tests.servers import free_port
@@ -63,6 +65,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if "/info/lfs/" in path:
+            self._serve_large(path, body)
+            return
         environ = os.environ | {
             "GIT_PROJECT_ROOT": str(self.server.folder),
             "GIT_HTTP_EXPORT_ALL": "1",
@@ -87,6 +92,30 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def _serve_large(self, path: str, body: bytes) -> None:
+        """Answer what Git LFS asks, from the objects that a push to the repository's folder has left there."""
+        repository, _, asked = path.partition("/info/lfs/")
+        if asked == "objects/batch":
+            objects = [self._offered(repository, each) for each in json.loads(body)["objects"]]
+            content = json.dumps({"transfer": "basic", "objects": objects}).encode()
+        else:
+            content = self._large(repository, asked.removeprefix("objects/")).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.git-lfs+json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _offered(self, repository: str, asked: dict[str, Any]) -> dict[str, Any]:
+        if not self._large(repository, asked["oid"]).is_file():
+            return {**asked, "error": {"code": 404, "message": "Object does not exist"}}
+        header = {"Authorization": self.headers["Authorization"]} if self.server.password else {}
+        href = f"{self.server.url}{repository}/info/lfs/objects/{asked['oid']}"
+        return {**asked, "actions": {"download": {"href": href, "header": header}}}
+
+    def _large(self, repository: str, name: str) -> Path:
+        return self.server.folder / repository.strip("/") / "lfs/objects" / name[:2] / name[2:4] / name
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":

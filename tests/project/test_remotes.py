@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ from dlops.project import remotes
 from dlops.project.remotes import Remote
 from tests.project import git_servers
 from tests.project.test_source import Repository
+
+needs_lfs = pytest.mark.skipif(not shutil.which("git-lfs"), reason="Git LFS is not installed")
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +199,46 @@ def test_submodules_come_along(work, server, served, tmp_path):
     found.hold.release()
     checked_out(f"{server.url}/films.git").hold.release()
     assert left_over() == []
+
+
+@needs_lfs
+@pytest.mark.parametrize("password", ["", "s3cret-of-ann"])
+def test_large_files_come_whole_though_nobody_set_up_lfs(large, served, password):
+    with git_servers.web(served, password) as server:
+        uri = f"http://{f'ann:{password}@' if password else ''}{server.address}/films.git"
+        found = checked_out(uri)
+        assert (found.folder / "weights.bin").read_text() == "heavy\n" * 1000
+        found.hold.release()
+        (removed,) = [file for file in (served / "films.git/lfs/objects").rglob("*") if file.is_file()]
+        removed.unlink()
+        shutil.rmtree(folders.cache())
+        with pytest.raises(UnreachableError, match=r"weights\.bin"):
+            checked_out(uri)
+    assert left_over() == []
+
+
+@needs_lfs
+def test_large_files_need_lfs(large, server, tmp_path, monkeypatch):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "git").symlink_to(shutil.which("git"))
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(UsageError, match="keeps files in Git LFS, which is not installed"):
+        checked_out(f"{server.url}/films.git")
+    assert left_over() == []
+
+
+@pytest.fixture
+def large(work):
+    """The repository, with a file that Git LFS keeps."""
+    for key, value in remotes._LARGE_FILES.items():
+        work("config", key, value)
+    work("config", f"lfs.{work('config', 'remote.origin.url')}.locksverify", "false")
+    work.write("weights.bin", "heavy\n" * 1000)
+    work.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    work.commit()
+    work("lfs", "push", "origin", "main")
+    work("push", "-q", "origin", "main")
 
 
 def test_a_tree_stays_as_long_as_anyone_uses_it(server):
