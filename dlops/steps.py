@@ -25,6 +25,12 @@ STEPS = (
         "dlops finetune dataset={dataset}",
     ),
     Step("finetune", "Fine-tune a pretrained model on an ingested dataset.", ("model",), "dlops ui"),
+    Step(
+        "tune",
+        "Search the parameters of finetune for better ones.",
+        ("best_config", "best_run", "model"),
+        "dlops finetune -c {best_config}",
+    ),
 )
 
 

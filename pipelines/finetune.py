@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from dlops.data.labels import NONE
 from dlops.ml import (
     backbones,
-    baselines,
     combinations,
     datasets,
     fine_tuning,
     hardware,
-    logged_models,
-    model_card,
     packaging,
     pictures,
     pretraining,
@@ -23,6 +17,7 @@ from dlops.ml import (
     ray_nodes,
     record,
     report,
+    results,
     step,
     targets,
     training,
@@ -30,13 +25,10 @@ from dlops.ml import (
 )
 from dlops.ml.backbones import Location
 from dlops.ml.datasets import Dataset
-from dlops.ml.evaluation import Evaluation
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.progress import say
 from dlops.ml.settings import Finetune
 from dlops.ml.training import Trained
-
-_SHOWN = 20
 
 
 def finetune(settings: Finetune) -> None:
@@ -46,7 +38,7 @@ def finetune(settings: Finetune) -> None:
     location = backbones.locate(
         settings.model, trust_remote_code=settings.trust_remote_code, allow_pickle=settings.allow_pickle
     )
-    _log_foundation(location)
+    results.foundation(location)
     arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
     devices = fine_tuning.devices(settings, arithmetic)
     if arithmetic.bf16 and not hardware.has_bf16(arithmetic.accelerator):
@@ -60,7 +52,7 @@ def finetune(settings: Finetune) -> None:
 def _learn_labels(settings: Finetune, location: Location, arithmetic: Arithmetic) -> None:
     """Train on the labels once for each seed, keep the best, log it beside its baselines."""
     dataset = datasets.open(settings.dataset)
-    _log_dataset(dataset)
+    results.data(dataset)
     _tell_unused(settings, dataset)
     balanced = settings.class_weights == "balanced"
     target = targets.of(dataset.kind, dataset.labels, dataset.train.labels, balanced=balanced)
@@ -83,33 +75,16 @@ def _learn_labels(settings: Finetune, location: Location, arithmetic: Arithmetic
     if not ranks.is_first():
         return
 
-    rivals = baselines.evaluations(dataset)
-    spread = report.spread(trainings) if len(trainings) > 1 else {}
-    found = report.summary(settings, dataset, chosen, rivals, trainings, revision=location.revision)
-    _log_report(settings, dataset, chosen, rivals, found, spread)
-    card = model_card.markdown(found, intended_use=settings.intended_use)
-    record.text("model_card.md", card)
-    uri = packaging.log(
-        *(best, tokenizer, dataset),
-        max_length=settings.max_length,
-        backbone=settings.model,
-        revision=location.revision,
-        card=card,
-    )
-    record.output("model", uri)
-    if spread:
-        figure = f"Test {report.named(found['headline'])} of {settings.seeds} seeds: {report.spread_of(spread)}"
-        say(f"{figure}; the model of seed {kept} is kept")
-    say(found["verdict"])
-    if found["warning"]:
-        say(f"Warning: {found['warning']}.")
-    say(f"Model {uri}")
+    if len(trainings) > 1:
+        figures = f"Test {report.named(chosen.test.headline)} of {settings.seeds} seeds"
+        say(f"{figures}: {report.spread_of(report.spread(trainings))}; the model of seed {kept} is kept")
+    results.model(settings, location, dataset, best, tokenizer, chosen, trainings)
 
 
 def _learn_language(settings: Finetune, location: Location, arithmetic: Arithmetic) -> None:
     """Go on with the model's pre-training on the texts alone; what comes of it is a foundation for a next run."""
     dataset = datasets.open(settings.dataset, labelled=False)
-    _log_dataset(dataset)
+    results.data(dataset)
     _tell_unused(settings, dataset)
     training.seed(settings.seed)
     network, tokenizer = backbones.load_masked(location, attention=arithmetic.attention)
@@ -140,81 +115,9 @@ def _learn_language(settings: Finetune, location: Location, arithmetic: Arithmet
     say(f"Model {uri}: fine-tune it with model={uri}")
 
 
-def _log_foundation(location: Location) -> None:
-    """Record what the model's name stands for now: a branch, an alias or a run's output may be another tomorrow."""
-    if location.reference:
-        say(f"The model {location.name} is {location.reference}")
-        record.resolved("model", location.reference)
-    if model_id := logged_models.model_id(location.revision):
-        record.model_input(model_id)
-
-
 def _tell_unused(settings: Finetune, dataset: Dataset) -> None:
     for told in combinations.unused(settings, dataset):
         say(f"Note: {told}.")
-
-
-def _log_dataset(dataset: Dataset) -> None:
-    counts = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test rows"
-    say(f"Dataset {dataset.reference}: {counts}, {_told(dataset)}")
-    if dataset.synthetic:
-        say(f"The data is synthetic: {dataset.source}")
-    record.resolved("dataset", dataset.reference)
-    record.dataset(
-        name=dataset.name,
-        uri=dataset.uri,
-        version=dataset.version,
-        digest=dataset.digest,
-        context="training",
-        synthetic=dataset.synthetic,
-        labelled=dataset.kind != NONE,
-    )
-
-
-def _told(dataset: Dataset) -> str:
-    if dataset.kind == NONE:
-        return "labels are not read"
-    what = {"classes": "labels", "multilabel": "any of the labels"}.get(dataset.kind)
-    names = ", ".join(dataset.labels[:_SHOWN]) + (" …" if len(dataset.labels) > _SHOWN else "")
-    return f"{what} {names}" if what else "labels are numbers"
-
-
-def _log_report(
-    settings: Finetune,
-    dataset: Dataset,
-    trained: Trained,
-    rivals: Mapping[str, Evaluation],
-    found: Mapping[str, Any],
-    spread: Mapping[str, float],
-) -> None:
-    """Log the test's figures beside the baselines', the pictures and the summary."""
-    test, name = trained.test, trained.test.headline
-    intervals = {
-        f"test_{figure}_{end}": value
-        for figure, ends in test.intervals().items()
-        for end, value in zip(("low", "high"), ends, strict=True)
-    }
-    record.metrics(
-        {
-            **test.metrics("test", per_class=True),
-            **(trained.val.metrics("best_val") if trained.val else {}),
-            **{f"seeds_test_{name}_{what}": value for what, value in spread.items()},
-            **intervals,
-            **{f"baseline_{rival}_test_{name}": rated.value for rival, rated in rivals.items()},
-            "train_seconds": trained.seconds,
-        },
-        step=trained.best_epoch,
-    )
-    title = f"{settings.model[-50:]}\n{dataset.name}{' (synthetic data)' if dataset.synthetic else ''}"
-    tested = f"{title}, {test.rows} test rows"
-    bars = {baselines.TITLES[rival]: rated.value for rival, rated in rivals.items()} | {"this model": test.value}
-    kind = "confusion_matrix.png" if dataset.kind == "classes" else "predictions.png"
-    record.picture(kind, pictures.predictions(test, tested))
-    record.picture("curves.png", pictures.curves(trained.epochs, trained.best_epoch, title))
-    ends = test.intervals()[name]
-    record.picture("baselines.png", pictures.baselines(bars, ends, f"test {report.named(name)}", tested))
-    record.document("summary.json", found)
-    record.text("summary.md", report.markdown(found))
 
 
 if __name__ == "__main__":

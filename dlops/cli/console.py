@@ -169,6 +169,17 @@ def facts(rows: list[tuple[str, RenderableType]]) -> Table:
     return table
 
 
+def grid(rows: list[list[str]]) -> Table:
+    """Lay out rows of texts below their heading, the first of them."""
+    heading, *others = rows
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in heading:
+        table.add_column(escaped(name), overflow="ellipsis", no_wrap=True)
+    for row in others:
+        table.add_row(*map(Text, row))
+    return table
+
+
 def _table(outcome: Outcome) -> Table:
     rows: list[tuple[str, RenderableType]] = [
         (outcome.step, Text.assemble(status_text(outcome.status), f" in {duration(outcome.duration_s)}")),

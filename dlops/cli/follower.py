@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from dlops.cli import console
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
 
@@ -21,6 +23,8 @@ class Follower:
         self._detached = detached
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._rows: list[list[str]] = []
+        """A table that the step shows with its progress, the first row its heading."""
 
     def __enter__(self) -> Follower:
         return self
@@ -72,8 +76,9 @@ class Follower:
     def _advance(self, event: dict[str, Any]) -> None:
         if not console.err().is_terminal:
             return
+        self._rows = event.get("table") or []
         if self._bar is None:
-            self._bar = _bar()
+            self._bar = _bar(lambda: self._rows)
             self._task = self._bar.add_task("", total=None)
             self._bar.start()
         assert self._task is not None
@@ -93,8 +98,15 @@ def _is_typed_at() -> bool:
         return False
 
 
-def _bar() -> Progress:
+def _bar(rows: Callable[[], list[list[str]]]) -> Progress:
+    """Make a bar, with a table of these rows above it where there are any."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    class Shown(Progress):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            if found := rows():
+                yield console.grid(found)
+            yield from super().get_renderables()
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console.err(), transient=True, redirect_stdout=False, redirect_stderr=False)
+    return Shown(*columns, console=console.err(), transient=True, redirect_stdout=False, redirect_stderr=False)

@@ -23,6 +23,7 @@ COMMANDS = {
     "Launch a step": {
         "ingest": "Turn raw data into a versioned, checked dataset.",
         "finetune": "Fine-tune a pretrained model on an ingested dataset.",
+        "tune": "Search the parameters of finetune for better ones.",
     },
     "Look after runs": {
         "status": "List the latest runs, or tell all about one.",
@@ -46,7 +47,7 @@ COMMANDS = {
 
 _GROUPS = frozenset({"data"})
 """Commands that have commands of their own: the module holds their Typer app."""
-_TAKES_PARAMETERS = frozenset({"ingest", "finetune", "config", "resume", "rerun"})
+_TAKES_PARAMETERS = frozenset({"ingest", "finetune", "tune", "config", "resume", "rerun"})
 
 
 class Commands(TyperGroup):

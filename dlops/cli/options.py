@@ -66,7 +66,11 @@ class Common:
     config: Annotated[
         list[Path],
         typer.Option(
-            "--config", "-c", metavar="FILE", help="YAML file of parameters; a later one wins.", show_default=False
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="YAML file of parameters, or a run's artifact: runs:/RUN/FILE; a later one wins.",
+            show_default=False,
         ),
     ] = ()  # type: ignore[assignment]
     uri: Uri = "."
@@ -136,7 +140,7 @@ def request(step: str, arguments: Sequence[str] | None, common: Common) -> Reque
     """Turn a command line into what is asked of the launcher.
 
     Raises:
-        UsageError: the parameters cannot be read.
+        UsageError: the parameters cannot be read, or a file of them is an artifact that is not there.
     """
     from dlops.project.plan import Request
 
@@ -146,13 +150,21 @@ def request(step: str, arguments: Sequence[str] | None, common: Common) -> Reque
         uri=common.uri,
         version=common.version,
         entry_point=common.entry_point,
-        config_files=tuple(common.config),
+        config_files=_files(common),
         target=common.on,
         environment=common.env,
         experiment=common.experiment,
         tracking_uri=common.tracking_uri,
         run_name=common.run_name,
     )
+
+
+def _files(common: Common) -> tuple[Path, ...]:
+    if not common.config:
+        return ()
+    from dlops.project import config_files
+
+    return tuple(config_files.local(file, common.tracking_uri) for file in common.config)
 
 
 def with_common(function: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:

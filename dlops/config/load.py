@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlops.config import locations, yaml
-from dlops.config.parameters import Parameter, suggestion
+from dlops.config import locations, space, yaml
+from dlops.config.parameters import STRUCTURES, Parameter, suggestion
 from dlops.errors import ConfigError, UsageError
 
 _DEFAULT, _TYPED = "MLproject", "command line"
@@ -75,8 +75,22 @@ def resolve(
             problems.of(entry.layer).append(
                 f"{parameter.name!r} needs a value: {parameter.name}=…{_described(parameter)}"
             )
+    _check_spaces(settings, known, problems)
     problems.refuse(step)
     return tuple(settings)
+
+
+def _check_spaces(settings: Sequence[Setting], known: Mapping[str, Parameter], problems: _Problems) -> None:
+    """Hold search spaces, and points in them, to the parameters that they are made of."""
+    drawn = {name: parameter for name, parameter in known.items() if parameter.type not in STRUCTURES}
+    searched = space.Space(())
+    for setting in sorted(settings, key=lambda setting: setting.parameter.type != "space"):
+        found: list[str] = []
+        if setting.parameter.type == "space":
+            searched = space.parse(setting.value, drawn, found)
+        elif setting.parameter.type == "points":
+            space.points(setting.value, searched, drawn, found)
+        problems.of(setting.layer).extend(f"{setting.layer}: {setting.parameter.name}: {problem}" for problem in found)
 
 
 class _Problems:

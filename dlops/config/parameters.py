@@ -14,13 +14,17 @@ import yaml
 TYPES = (
     *("str", "int", "float", "bool", "list[str]", "list[int]", "list[float]"),
     *("path", "uri", "location", "table", "dataset", "model"),
+    *("space", "points"),
 )
 """Stock MLflow knows `path` (a local path that exists; a URI is fetched) and `uri`; the others it passes on.
 
 `location` is what a step reads: a path, a URI or a word the step knows (`sample`). `table` is a Delta table that it
 writes, `dataset` one that it reads (`TABLE@VERSION`, `runs:/…`): a path, a URI, or the name of one in the user's data
-folder. `model` is a hub id, `package:NAME`, `models:/…`, `runs:/…` or a folder.
+folder. `model` is a hub id, `package:NAME`, `models:/…`, `runs:/…` or a folder. `space` is what other parameters of the
+entry point are drawn from, and `points` are values of theirs (`dlops.config.space`), both YAML or JSON.
 """
+STRUCTURES = ("space", "points")
+"""Types whose canonical text is JSON, every leaf as it was written."""
 
 _SYNONYMS = {"string": "str", "integer": "int", "number": "float", "double": "float", "boolean": "bool"}
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -59,6 +63,8 @@ class Parameter:
             if self.optional or self.type == "str":
                 return ""
             raise ValueError("needs a value")
+        if self.type in STRUCTURES:
+            return _structure(value)
         if self.type.startswith("list["):
             return _joined([self._item(item, self.type[5:-1]) for item in _items(value)])
         return self._item(value, self.type)
@@ -137,6 +143,15 @@ def _flow(text: str) -> list[object]:
     if not isinstance(parsed, list):
         raise ValueError(f"takes a list such as a,b,c or [a, b, c], not {text!r}")
     return parsed
+
+
+def _structure(value: object) -> str:
+    if isinstance(value, str):
+        try:
+            value = yaml.load(value, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts, lists and mappings only
+        except yaml.YAMLError as error:
+            raise ValueError(f"takes YAML or JSON: {getattr(error, 'problem', None) or error}") from None
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _joined(items: list[str]) -> str:

@@ -119,11 +119,13 @@ def _unwrap(hint: Any) -> tuple[str, dict[str, Any], bool]:
 
 
 def _descriptions(settings: type) -> dict[str, str]:
-    """Read the docstring under each field; Python keeps none, so the source is asked."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(settings)))
-    body = typing.cast(ast.ClassDef, tree.body[0]).body
+    """Read the docstring under each field, inherited ones too; Python keeps none, so the source is asked."""
+    bodies = [
+        typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]).body
+        for kind in reversed(settings.__mro__[:-1])
+    ]
     found = {}
-    for field, following in itertools.pairwise(body):
+    for field, following in (pair for body in bodies for pair in itertools.pairwise(body)):
         if (
             isinstance(field, ast.AnnAssign)
             and isinstance(field.target, ast.Name)

@@ -107,7 +107,8 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
 
     def _tell_first_step(self) -> None:
         """Log how long the run took until the optimizer had made its first step: imports, data, model and all."""
-        if run := mlflow.active_run():
+        run = mlflow.active_run()
+        if run and run.info.run_id == record.run_id():
             record.metrics({"first_step_seconds": time.time() - run.info.start_time / 1000})
 
 

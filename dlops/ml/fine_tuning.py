@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import pytorch_lightning as pl
 
 from dlops.ml import (
     batches,
@@ -17,7 +20,7 @@ from dlops.ml import (
     training,
     user_callbacks,
 )
-from dlops.ml.batches import RandomBatches, TokenRows
+from dlops.ml.batches import FeatureRows, RandomBatches, TokenRows
 from dlops.ml.callbacks import Checkpoints
 from dlops.ml.classifier import Classifier, Optimization
 from dlops.ml.datasets import Dataset, Split
@@ -29,10 +32,12 @@ from dlops.ml.settings import Finetune
 from dlops.ml.stalls import Stalls
 from dlops.ml.strategies import Strategy
 from dlops.ml.targets import Number, Target
-from dlops.ml.training import Loaders, Trained
+from dlops.ml.training import Fitted, Loaders, Trained
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+Ended = TypeVar("Ended", bound=Fitted)
 
 _FORM = "2"
 """Raised where a training keeps other things, or groups its weights in another way."""
@@ -42,6 +47,17 @@ _SHAPES = (
     *("class_weights", "early_stopping", "objective", "mask_share"),
 )
 """Settings that decide which weights come of a training, where the tokens are the same."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows, and what pretrained layers are and give for them."""
+
+    weights: str
+    """Fingerprint of the pretrained layers."""
+    rows: Rows[TokenRows]
+    features: Rows[FeatureRows] | None
+    """What the layers give, where they are frozen."""
 
 
 def head(settings: Finetune) -> Literal["standard", "mean", "all_layers"]:
@@ -95,23 +111,59 @@ def fit(
     Raises:
         StepFailed: the loss is no finite number, memory is exhausted, or checkpoints cannot be written or read.
     """
-    chosen = strategy(settings)
+    prepared = prepare(network, rows, settings, arithmetic)
+    return _fit(training.train, network, prepared, target, settings, seed, arithmetic)
+
+
+def attempt(
+    network: Network,
+    prepared: Prepared,
+    target: Target,
+    settings: Finetune,
+    arithmetic: Arithmetic,
+    more: Sequence[pl.Callback],
+) -> Fitted:
+    """Train as `fit` does, and test nothing; `more` are callbacks that look on.
+
+    Raises:
+        StepFailed: as `fit` does.
+    """
+    return _fit(training.fit, network, prepared, target, settings, settings.seed, arithmetic, more)
+
+
+def prepare(network: Network, rows: Rows[TokenRows], settings: Finetune, arithmetic: Arithmetic) -> Prepared:
+    """Give what every training of the network's pretrained layers on these rows needs, whatever its head.
+
+    Raises:
+        StepFailed: with `freeze`, the network's head reads something else than features.
+    """
     weights = features.fingerprint(network)
-    about = identity(settings, weights, target.names, rows.train, rows.val)
+    frozen = settings.strategy == "freeze"
+    return Prepared(weights, rows, features.of(network, weights, rows, arithmetic) if frozen else None)
+
+
+def _fit(
+    how: Callable[..., Ended],
+    network: Network,
+    prepared: Prepared,
+    target: Target,
+    settings: Finetune,
+    seed: int,
+    arithmetic: Arithmetic,
+    more: Sequence[pl.Callback] = (),
+) -> Ended:
+    chosen, rows = strategy(settings), prepared.rows
+    about = identity(settings, prepared.weights, target.names, rows.train, rows.val)
     drawn = sampler(rows.train, settings, seed)
     chosen.prepare(network)
-    if settings.strategy == "freeze":
-        read = features.of(network, weights, rows, arithmetic)
-        if isinstance(network, Averaging):
-            network.standardise(read.train.features)
-        loaders = _loaders(read, drawn)
-    else:
-        loaders = _loaders(rows, drawn)
-    trained = train(network, target, chosen, loaders, about, settings, seed, arithmetic)
+    if prepared.features and isinstance(network, Averaging):
+        network.standardise(prepared.features.train.features)
+    loaders = _loaders(prepared.features, drawn) if prepared.features else _loaders(rows, drawn)
+    ended = _train(how, network, target, chosen, loaders, about, settings, seed, arithmetic, more)
     chosen.finish(network)
     if isinstance(target, Number):
         target.in_its_own_units(network.last)
-    return trained
+    return ended
 
 
 def train(
@@ -129,10 +181,25 @@ def train(
     Raises:
         StepFailed: as `fit` does.
     """
+    return _train(training.train, network, target, strategy, loaders, identity, settings, seed, arithmetic)
+
+
+def _train(
+    how: Callable[..., Ended],
+    network: Network,
+    target: Target,
+    strategy: Strategy,
+    loaders: Loaders,
+    identity: Mapping[str, str],
+    settings: Finetune,
+    seed: int,
+    arithmetic: Arithmetic,
+    more: Sequence[pl.Callback] = (),
+) -> Ended:
     series = f"seed-{seed}-"
     writing = functools.partial(checkpoint_artifacts.writing, series)
     with checkpoint_artifacts.newest(settings.resume_from or "", series) as resumed:
-        return training.train(
+        return how(
             Classifier(network, target, _optimization(settings), seed=seed),
             strategy,
             loaders,
@@ -143,7 +210,7 @@ def train(
             kept=Checkpoints(writing, settings.checkpoint_seconds, identity, finished=settings.seeds > 1),
             resumed=resumed,
             prefix=f"seed_{seed}/" if settings.seeds > 1 else "",
-            more=[*user_callbacks.load(settings.callbacks), *_watch(settings)],
+            more=[*user_callbacks.load(settings.callbacks), *_watch(settings), *more],
         )
 
 

@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from dlops.config.terminal import visible
@@ -18,9 +20,26 @@ _FILE_SECONDS = 0.2
 _LINE_SECONDS = 10.0
 
 
+_muted = False
+"""Whether nobody is to hear of a part of the work, as somebody else tells of it."""
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Tell nothing meanwhile, but by what was made before: the search tells of a trial, not the trial itself."""
+    global _muted
+    before, _muted = _muted, True
+    try:
+        yield
+    finally:
+        _muted = before
+
+
 @ranks.first_only
 def say(line: str) -> None:
     """Print one line of the step's story; what data put into it commands no terminal."""
+    if _muted:
+        return
     sys.stdout.write(f"{visible(line)}\n")
     sys.stdout.flush()
 
@@ -34,10 +53,16 @@ class Progress:
         self._file = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
         self._pause = _FILE_SECONDS if self._file else _LINE_SECONDS
         self._last = -self._pause if self._file else time.monotonic()
+        self._muted = _muted
 
     @ranks.first_only
-    def update(self, done: int, text: str = "") -> None:
-        """Tell that `done` units are done, unless it was told a moment ago; a file hears of the last one always."""
+    def update(self, done: int, text: str = "", table: Sequence[Sequence[str]] = ()) -> None:
+        """Tell that `done` units are done, unless it was told a moment ago; a file hears of the last one always.
+
+        The rows of a `table`, the first of which is its heading, are shown where there is a terminal.
+        """
+        if self._muted:
+            return
         now = time.monotonic()
         finished = done >= self.total and self._file is not None
         if now - self._last < self._pause and not finished:
@@ -46,11 +71,13 @@ class Progress:
         if self._file is None:
             say(f"  {text or 'working'}, {done} of {self.total} {self.unit}")
         else:
-            self._write(self._file, done, text)
+            self._write(self._file, done, text, table)
 
-    def _write(self, file: Path, done: int, text: str) -> None:
+    def _write(self, file: Path, done: int, text: str, table: Sequence[Sequence[str]]) -> None:
         """Write beside and rename: a reader never meets half a file."""
         beside = file.with_name(f"{file.name}.{os.getpid()}")
         document = {"done": done, "total": self.total, "unit": self.unit, "text": text}
+        if table:
+            document["table"] = table
         beside.write_text(json.dumps(document), encoding="utf-8")
         beside.replace(file)

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _OUTPUT = "dlops.output."
+_inside = ""
+"""Run that is recorded in instead of the one that is open."""
 
 
 @ranks.first_only
 def output(name: str, value: str) -> None:
     """Hand a value to the launcher and to later steps: the tag `dlops.output.NAME`."""
-    mlflow.set_tag(f"{_OUTPUT}{name}", value)
+    mlflow.MlflowClient().set_tag(_run_id(), f"{_OUTPUT}{name}", value)
 
 
 def output_of(run_id: str, name: str) -> str | None:
@@ -96,7 +98,7 @@ def text(name: str, content: str) -> None:
     with scratch.folder() as folder:
         written = folder / name
         written.write_text(content, encoding="utf-8")
-        mlflow.log_artifact(str(written))
+        file(written)
 
 
 @ranks.first_only
@@ -104,18 +106,29 @@ def picture(name: str, figure: Figure) -> None:
     """Keep a figure as the artifact `name` (a PNG)."""
     with scratch.folder() as folder:
         figure.savefig(folder / name, dpi=120)
-        mlflow.log_artifact(str(folder / name))
+        file(folder / name)
 
 
 @ranks.first_only
 def file(path: Path) -> None:
     """Keep a file as an artifact of the same name."""
-    mlflow.log_artifact(str(path))
+    mlflow.MlflowClient().log_artifact(_run_id(), str(path))
 
 
 def place(name: str) -> str:
     """Give the URI of the artifact `name`."""
-    return str(mlflow.get_artifact_uri(name))
+    return f"{mlflow.MlflowClient().get_run(_run_id()).info.artifact_uri}/{name}"
+
+
+@contextmanager
+def within(run_id: str) -> Iterator[None]:
+    """Record in another run meanwhile, whichever thread does: one of this step's parts, that somebody else ends."""
+    global _inside
+    before, _inside = _inside, run_id
+    try:
+        yield
+    finally:
+        _inside = before
 
 
 @contextmanager
@@ -142,7 +155,9 @@ def fail(run_id: str) -> None:
 
 
 def run_id() -> str | None:
-    """Give the id of the run that this thread has open, or `None`."""
+    """Give the id of the run that is recorded in: the one that this thread has open, or `None`."""
+    if _inside:
+        return _inside
     active = mlflow.active_run()
     return None if active is None else str(active.info.run_id)
 

@@ -156,3 +156,54 @@ class Finetune:
     one after each step. The last two are artifacts of the run, each up to four times the model's size."""
     resume_from: str | None = None
     """Run whose training goes on here from its last checkpoint; `dlops resume RUN` launches that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tune(Finetune):
+    """Settings of `tune`: what is searched and how, and those of `finetune`, which every trial has that the space does
+    not draw.
+    """
+
+    space: Annotated[str, Kind("space")] = (
+        '{"learning_rate": {"loguniform": ["1e-5", "1e-3"],'
+        ' "when": {"strategy": ["no_freeze", "freeze_unfreeze", "unfreeze_milestones"]}},'
+        ' "head_learning_rate": {"loguniform": ["1e-4", "1e-1"]}, "batch_size": {"choice": ["8", "16", "32"]}}'
+    )
+    """What parameters of finetune are drawn from: `NAME: {DISTRIBUTION: […]}` each, of uniform, loguniform, quniform,
+    randint, choice and grid, and `when: {OTHER: VALUE}` where it counts beside some values of another alone."""
+    points: Annotated[str, Kind("points")] = "[]"
+    """Points of the space that are tried first, after what finetune would do without a search: a list of mappings."""
+    search: Literal["tpe", "random", "grid"] = "tpe"
+    """How trials are chosen: by what went well before (tpe), by chance, or each value of the grid axes with each."""
+    scheduler: Literal["asha", "hyperband", "median", "pbt", "none"] = "asha"
+    """How trials are ended early: those that are not among the best 1/reduction after 1, reduction, reduction² … epochs
+    (asha), so in several brackets (hyperband), those below the median of the others (median); or they take over the
+    weights of better ones and change their own values a little (pbt, with engine=ray)."""
+    reduction: Annotated[int, Range(2, 100)] = 3
+    """How much rarer trials become from one halt of asha and hyperband to the next."""
+    grace_epochs: Annotated[int, Range(1, 1000)] = 1
+    """Epochs that every trial has before it may be ended."""
+    trials: Annotated[int, Range(1, 10**5)] = 20
+    """Trials after which the search ends; with a grid, it ends with its last point, too."""
+    time_limit: Annotated[float, Range(0.0, 1e7)] = 0.0
+    """Seconds after which no further trial begins; 0 sets no bound."""
+    stop_at: Annotated[float, Range(-1e9, 1e9)] | None = None
+    """Score at which the search ends: macro F1 on the val rows, of numbers minus the root mean square error, of mlm
+    minus the loss."""
+    plateau: Annotated[int, Range(0, 10**5)] = 0
+    """Trials in a row without a better score after which the search ends; 0 sets no bound."""
+    failures: Annotated[int, Range(0, 10**5)] = 3
+    """Trials that may fail before the search does; those for which memory was too small do not count."""
+    engine: Literal["auto", "process", "ray"] = "auto"
+    """Where trials run: one after the other in the step's own process, or side by side on Ray; auto takes the process
+    for heads on frozen layers, which take seconds, and Ray for all else."""
+    concurrency: Annotated[int, Range(0, 10**4)] = 0
+    """Trials side by side on Ray, at most; 0 for as many as there is room for."""
+    trial_cpus: Annotated[float, Range(0.0, 1024.0)] = 0.0
+    """Processors of a trial on Ray; 0 for two, or what there is."""
+    trial_gpus: Annotated[float, Range(0.0, 1024.0)] = 0.0
+    """GPUs of a trial on Ray, 0.5 for two trials on each; 0 for one where there are any."""
+    confirm_seeds: Annotated[int, Range(1, 100)] = 1
+    """Seeds, counted up from seed, with which the best three trials are judged before one is named the winner."""
+    refit: bool = False
+    """Whether the winner is trained once more, on train and val rows together, and that model kept."""

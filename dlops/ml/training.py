@@ -37,8 +37,8 @@ class Loaders:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What came of a training."""
+class Fitted:
+    """What came of a training, untested."""
 
     epochs: list[Epoch]
     best_epoch: int
@@ -47,6 +47,12 @@ class Trained:
     """Of that epoch on the val rows, the higher the better; minus infinity if there are none."""
     seconds: float
     """Wall time of the training, without the test, with that before an interruption."""
+
+
+@dataclass(frozen=True)
+class Trained(Fitted):
+    """What came of a training, and how good that is."""
+
     test: Evaluation
     val: Evaluation | None = None
     """With the weights that were kept; `None` if there are no val rows."""
@@ -75,24 +81,10 @@ def train(
     Raises:
         StepFailed: the loss is no finite number; a checkpoint cannot be written or read, or is of another training.
     """
-    story, best = Story(epochs, len(loaders.train), prefix), BestWeights()
-    callbacks = [Stages(strategy), best, story, *([EarlyEnd(best, patience)] if patience else []), *more]
-    callbacks += [kept] if kept else []  # the last: it keeps what the others have noted
-    state = checkpoints.read(resumed) if resumed else {}
     with _quiet():
-        trainer = _trainer(arithmetic, devices, epochs, callbacks)
-        started = time.monotonic()
-        if state and kept:
-            kept.check(state)
-        if state and kept and kept.has_ended(state):
-            module.load_state_dict(state["state_dict"])
-            for callback in (story, best):
-                callback.load_state_dict(state["callbacks"][callback.state_key])
-            story.retell()
-        else:
-            _go_on(loaders.train, state)
-            trainer.fit(module, loaders.train, loaders.val, ckpt_path=resumed)
-        seconds = story.seconds_before + time.monotonic() - started
+        fitted, trainer = _fitted(
+            module, strategy, loaders, epochs, arithmetic, kept, devices, patience, resumed, prefix, more
+        )
         val = None
         if loaders.val:
             trainer.validate(module, loaders.val, verbose=False)
@@ -100,7 +92,64 @@ def train(
         trainer.test(module, loaders.test, verbose=False)
     if module.result is None:
         raise RuntimeError("the test of the model gave no figures")
-    return Trained(story.epochs, best.epoch or len(story.epochs), best.score, seconds, module.result, val)
+    return Trained(fitted.epochs, fitted.best_epoch, fitted.score, fitted.seconds, module.result, val)
+
+
+def fit(
+    module: Classifier,
+    strategy: Strategy,
+    loaders: Loaders,
+    *,
+    epochs: int,
+    arithmetic: Arithmetic,
+    kept: Checkpoints | None = None,
+    devices: Devices = ALONE,
+    patience: int = 0,
+    resumed: Path | None = None,
+    prefix: str = "",
+    more: Sequence[pl.Callback] = (),
+) -> Fitted:
+    """Train as `train` does, and test nothing.
+
+    Raises:
+        StepFailed: as `train` does.
+    """
+    with _quiet():
+        return _fitted(module, strategy, loaders, epochs, arithmetic, kept, devices, patience, resumed, prefix, more)[0]
+
+
+def _fitted(
+    module: Classifier,
+    strategy: Strategy,
+    loaders: Loaders,
+    epochs: int,
+    arithmetic: Arithmetic,
+    kept: Checkpoints | None,
+    devices: Devices,
+    patience: int,
+    resumed: Path | None,
+    prefix: str,
+    more: Sequence[pl.Callback],
+) -> tuple[Fitted, pl.Trainer]:
+    story, best = Story(epochs, len(loaders.train), prefix), BestWeights()
+    callbacks = [Stages(strategy), best, story, *([EarlyEnd(best, patience)] if patience else []), *more]
+    callbacks += [kept] if kept else []  # the last: it keeps what the others have noted
+    state = checkpoints.read(resumed) if resumed else {}
+    trainer = _trainer(arithmetic, devices, epochs, callbacks)
+    started = time.monotonic()
+    if state and kept:
+        kept.check(state)
+    if state and kept and kept.has_ended(state):
+        module.load_state_dict(state["state_dict"])
+        for callback in callbacks:
+            if callback.state_key in state["callbacks"]:
+                callback.load_state_dict(state["callbacks"][callback.state_key])
+        story.retell()
+    else:
+        _go_on(loaders.train, state)
+        trainer.fit(module, loaders.train, loaders.val, ckpt_path=resumed)
+    seconds = story.seconds_before + time.monotonic() - started
+    return Fitted(story.epochs, best.epoch or len(story.epochs), best.score, seconds), trainer
 
 
 def judge(network: Network, target: Target, loader: DataLoader[Any], arithmetic: Arithmetic) -> Evaluation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,18 @@ def end(client: MlflowClient, run_id: str, status: str, **tags: str) -> None:
     kept = [RunTag(name, value[:LONGEST_TAG]) for name, value in tags.items() if value]
     client.set_terminated(run_id, status)
     client.log_batch(run_id, tags=kept, synchronous=True)  # whatever MLFLOW_ENABLE_ASYNC_LOGGING says
+    with contextlib.suppress(Exception):  # whatever a client raises: the run itself has ended
+        _end_below(client, run_id)
+
+
+def _end_below(client: MlflowClient, run_id: str) -> None:
+    """End the open runs below one that has ended: nobody is left to do so, but for those that have a worker."""
+    experiment = client.get_run(run_id).info.experiment_id
+    which = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}'"
+    for run in client.search_runs([experiment], which, max_results=1000):
+        if identity(run) is None:
+            client.set_terminated(run.info.run_id, "KILLED")
+            _end_below(client, run.info.run_id)
 
 
 def _is_dead(worker: dict[str, str], run: Any) -> bool:

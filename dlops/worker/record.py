@@ -178,7 +178,7 @@ class Record:
     def _beat(self) -> None:
         self._client.set_tag(self.run_id, "dlops.heartbeat", str(int(time.time())))
         if self.progress:
-            self._client.set_tag(self.run_id, "dlops.progress", json.dumps(self.progress)[:_LONGEST_TAG])
+            self._client.set_tag(self.run_id, "dlops.progress", _short(self.progress))
         if "dlops.cancel" in self._client.get_run(self.run_id).data.tags:
             self.stop_asked.set()
 
@@ -212,6 +212,14 @@ def summary(run: Any) -> dict[str, Any]:
         "outputs": dict(sorted(outputs.items())),
         "gate": tags.get("dlops.gate", ""),
     }
+
+
+def _short(progress: dict[str, Any]) -> str:
+    """Write progress so that a tag holds it: a table that is too long for that is left out."""
+    text = json.dumps(progress)
+    if len(text) <= _LONGEST_TAG:
+        return text
+    return json.dumps({name: value for name, value in progress.items() if name != "table"})[:_LONGEST_TAG]
 
 
 def _fitting(value: str) -> str:

@@ -35,7 +35,7 @@ _DRAIN = 1.0
 """Seconds for which the output of a command that is over is still read, when something it left behind goes on."""
 _PATIENCE = 120.0
 """Seconds for which a tracking store that is away is asked for what was uploaded for the run."""
-_PROGRESS = ("done", "total", "unit", "text")
+_PROGRESS = ("done", "total", "unit", "text", "table")
 
 
 class Supervisor:

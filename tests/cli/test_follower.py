@@ -63,6 +63,20 @@ def test_on_a_terminal_a_bar_of_any_progress(monkeypatch, capsys, progress):
     console.err.cache_clear()
 
 
+def test_a_table_of_progress_is_shown_above_the_bar(monkeypatch, capsys):
+    console.err.cache_clear()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    with Follower() as follower:
+        table = [["trial", "score"], ["0", "[red]0.5"], ["1", "0.75"]]
+        follower.show({"event": "progress", "done": 2, "total": 3, "text": "best 0.75", "table": table})
+    shown = capsys.readouterr().err
+    assert "[red]0.5" in shown
+    assert "trial" in shown
+    assert "best 0.75" in shown
+    console.err.cache_clear()
+
+
 @pytest.fixture
 def terminal(monkeypatch, seen):
     """Stdin is a terminal at which somebody types what the test says."""

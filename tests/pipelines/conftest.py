@@ -13,6 +13,7 @@ import mlflow
 import pytest
 
 from tests.ml.conftest import custom_model, run, tiny_model
+from tests.pipelines.preloaded import STEPS as FORKED
 from tests.pipelines.preloaded import Preloaded
 
 __all__ = ["custom_model", "run", "tiny_model"]
@@ -27,7 +28,7 @@ class Steps:
     folder: Path
     environ: dict[str, str]
     preloaded: Preloaded | None
-    """What becomes `finetune` in a moment; without it, each is started anew."""
+    """What becomes one of some steps in a moment; without it, each is started anew."""
 
     @property
     def client(self) -> mlflow.MlflowClient:
@@ -36,8 +37,8 @@ class Steps:
     def process(self, step, *words, **environ):
         command = [sys.executable, "-m", f"pipelines.{step}", *map(str, words)]
         settled = {**self.environ, **environ}
-        if step == "finetune" and self.preloaded and self.preloaded.fits(command[3:], settled):
-            return self.preloaded.run(command[3:], self.folder, settled)
+        if step in FORKED and self.preloaded and self.preloaded.fits(command[3:], settled):
+            return self.preloaded.run(step, command[3:], self.folder, settled)
         return subprocess.run(command, cwd=self.folder, env=settled, capture_output=True, text=True, check=False)
 
     def run(self, step, *words, exit_code=0, **environ):
@@ -45,7 +46,8 @@ class Steps:
         done = self.process(step, *words, **environ)
         told = f"{done.stdout}\n{done.stderr}"
         assert done.returncode == exit_code, told
-        (run,) = self.client.search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)
+        of_steps = "tags.`dlops.step` != ''"  # not what a step runs below its own
+        (run,) = self.client.search_runs(["0"], of_steps, order_by=["attributes.start_time DESC"], max_results=1)
         assert run.info.status == ("FINISHED" if exit_code == 0 else "FAILED"), told
         return run, done
 

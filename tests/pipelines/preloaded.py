@@ -1,4 +1,4 @@
-"""A Python that has imported all that `finetune` needs, and becomes that step in a fork: seconds of imports are saved.
+"""A Python that has imported all that some steps need, and becomes one of them in a fork: seconds of imports are saved.
 
 A step so run is a process of its own with arguments, folder, environment, output and exit status as any other.
 """
@@ -6,6 +6,7 @@ A step so run is a process of its own with arguments, folder, environment, outpu
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+STEPS = ("finetune", "tune")
 _AT_IMPORT = ("HF_", "OMP_", "PYTHON", "TOKENIZERS_", "CUDA_")
 """Beginnings of the names of variables that libraries read once, as they are imported."""
 
@@ -36,10 +38,19 @@ class Preloaded:
         alike = all(environ.get(name) == self._environ.get(name) for name in environ if name.startswith(_AT_IMPORT))
         return alike and not any(word.startswith(("devices=", "nodes=")) for word in words)
 
-    def run(self, words: list[str], folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        """Run `finetune` to its end."""
+    def run(
+        self, step: str, words: list[str], folder: Path, environ: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a step to its end."""
         out, err = self._folder / "stdout", self._folder / "stderr"
-        asked = {"words": words, "folder": str(folder), "environ": environ, "out": str(out), "err": str(err)}
+        asked = {
+            "step": step,
+            "words": words,
+            "folder": str(folder),
+            "environ": environ,
+            "out": str(out),
+            "err": str(err),
+        }
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(asked) + "\n")
@@ -54,9 +65,9 @@ class Preloaded:
 
 def main() -> None:
     """Import, then fork for each line; in the fork, be the step."""
-    import pipelines.finetune  # noqa: F401 - the imports are what this process is for
-
-    del sys.modules["pipelines.finetune"]
+    for step in STEPS:
+        importlib.import_module(f"pipelines.{step}")
+        del sys.modules[f"pipelines.{step}"]
     gc.freeze()
     for line in sys.stdin:
         asked = json.loads(line)
@@ -79,7 +90,7 @@ def _become(asked: dict[str, Any]) -> None:
     os.chdir(asked["folder"])
     sys.path[0] = asked["folder"]
     sys.argv[1:] = asked["words"]
-    runpy.run_module("pipelines.finetune", run_name="__main__", alter_sys=True)
+    runpy.run_module(f"pipelines.{asked['step']}", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

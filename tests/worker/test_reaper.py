@@ -58,6 +58,27 @@ def test_of_many_open_runs_those_of_dead_workers_are_closed(client, run, dead):
     assert reaper.close_dead_runs(client, []) == []
 
 
+def test_open_runs_below_one_that_is_ended_are_ended_too(client, run, dead):
+    parent = run(dead)
+
+    def below(above, **tags):
+        return client.create_run("0", tags={"mlflow.parentRunId": above, **tags}).info.run_id
+
+    child, done = below(parent), below(parent)
+    grandchild, other = below(child), below("another")
+    own = below(parent, **{"dlops.worker": json.dumps(processes.identity(os.getpid()))})
+    client.set_terminated(done, "FINISHED")
+    assert reaper.close_dead_runs(client, ["0"]) == [parent]
+    statuses = {one: client.get_run(one).info.status for one in (child, grandchild, done, other, own)}
+    assert statuses == {
+        child: "KILLED",
+        grandchild: "KILLED",
+        done: "FINISHED",
+        other: "RUNNING",
+        own: "RUNNING",
+    }, "one that has a worker of its own ends with that"
+
+
 def test_orphans_are_ended_and_a_run_that_ended_is_left_alone(client, run, dead):
     run_id = run(dead)
     orphan = subprocess.Popen(

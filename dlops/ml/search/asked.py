@@ -1,0 +1,90 @@
+"""What a search is asked to do, and everything that is wrong with that, at once."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from dlops.config import schema, space
+from dlops.config.parameters import STRUCTURES
+from dlops.config.space import Space
+from dlops.errors import UsageError
+from dlops.ml.settings import Finetune, Tune
+
+KNOWN = {parameter.name: parameter for parameter in schema.parameters(Finetune)}
+"""What can be searched, but for what is fixed."""
+_ALL = {parameter.name: parameter for parameter in schema.parameters(Tune) if parameter.type not in STRUCTURES}
+_FIXED = {
+    "dataset": "scores on other rows say nothing of each other",
+    "objective": "scores of another objective say nothing of each other",
+    "seed": "the best of several seeds is luck: confirm_seeds judges the best trials by several",
+    "seeds": "confirm_seeds judges the best trials by several",
+    "resume_from": "it is for `dlops resume`",
+    "intended_use": "it changes no score",
+    "stall_seconds": "it changes no score",
+    "checkpoint_seconds": "it changes no score",
+    "trust_remote_code": "it is for you to decide",
+    "allow_pickle": "it is for you to decide",
+}
+"""Parameters of `finetune` that are not searched, and why."""
+_LONGEST = 500
+"""Epochs that a trial has at most: its scores are kept in one tag of its run."""
+
+
+def read(settings: Tune) -> tuple[Space, tuple[dict[str, str], ...]]:
+    """Give the space and the points to try first.
+
+    Raises:
+        UsageError: with all that is wrong with the settings.
+    """
+    problems: list[str] = []
+    wrong: list[str] = []
+    searched = space.parse(settings.space, _ALL, wrong)
+    problems += [f"space: {problem}" for problem in wrong]
+    wrong = []
+    points = space.points(settings.points, searched, _ALL, wrong)
+    problems += [f"points: {problem}" for problem in wrong]
+    for axis in searched.axes:
+        if axis.name not in KNOWN:
+            problems.append(f"space: {axis.name} is no parameter of finetune, but of the search itself")
+        elif axis.name in _FIXED:
+            problems.append(f"space: {axis.name} is not searched: {_FIXED[axis.name]}")
+    problems += _not_together(settings, searched)
+    if problems:
+        raise UsageError("The search cannot be done.", problems=problems)
+    return searched, points
+
+
+def fixed(settings: Tune) -> dict[str, str]:
+    """Give the canonical text of each parameter of `finetune` as it is without a search."""
+    names = {field.name for field in fields(Finetune)} - {"resume_from"}
+    return {name: KNOWN[name].canonical(getattr(settings, name)) for name in KNOWN if name in names}
+
+
+def _not_together(settings: Tune, searched: Space) -> list[str]:
+    problems = []
+    if settings.objective != "labels":
+        problems.append("objective=mlm is not searched: its score says nothing of what the model is for")
+    if settings.seeds != 1:
+        problems.append("seeds means nothing to a search: confirm_seeds judges the best trials by several")
+    if settings.nodes != 1:
+        problems.append("nodes means nothing to a search: its trials are spread over the nodes of the cluster")
+    if not searched.axes:
+        problems.append("the space is empty: name the parameters to search, `space={learning_rate: {…}}`")
+    if settings.search == "grid" and not searched.grid():
+        problems.append("search=grid needs axes of kind grid: `batch_size: {grid: [8, 16]}`")
+    if settings.search != "grid" and searched.grid():
+        names = ", ".join(axis.name for axis in searched.grid())
+        problems.append(f"grid axes ({names}) are for search=grid: write choice, or set search=grid")
+    if settings.scheduler == "pbt" and settings.engine == "process":
+        problems.append("scheduler=pbt moves weights between trials that run side by side: it needs engine=ray")
+    longest = max([settings.epochs, *_most_epochs(searched)])
+    if longest > _LONGEST:
+        problems.append(f"a trial has at most {_LONGEST} epochs, not {longest}")
+    return problems
+
+
+def _most_epochs(searched: Space) -> list[int]:
+    axis = next((axis for axis in searched.axes if axis.name == "epochs"), None)
+    if axis is None:
+        return []
+    return [int(axis.figures[1])] if axis.figures else [int(text) for text in axis.values]

@@ -1,0 +1,111 @@
+"""The runs of trials, nested below the search's: what a search that goes on knows of itself is read from them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from dlops.ml.search.trials import Trial
+
+_SEARCH, _NUMBER, _VALUES, _SCORES = "dlops.search", "dlops.trial", "dlops.trial.values", "dlops.trial.scores"
+_STATUS, _SECONDS, _ERROR = "dlops.trial.status", "dlops.trial.seconds", "dlops.error"
+_ENDS = {"finished": "FINISHED", "pruned": "FINISHED", "interrupted": "KILLED"}
+"""How MLflow calls it; all else has failed."""
+_PAGE = 1000
+_LONGEST = 8000
+
+
+class Children:
+    """The trials' runs of one search."""
+
+    def __init__(self, parent: str, fixed: Mapping[str, str]) -> None:
+        """Take the search's run, and the parameters that every trial has where its own values say nothing else."""
+        self._client = MlflowClient()
+        self._parent, self._fixed = parent, dict(fixed)
+        self._experiment = str(self._client.get_run(parent).info.experiment_id)
+        self.search = parent
+        """The search's first run: those that resume it belong to the same search."""
+
+    def resume(self, run_id: str) -> list[Trial]:
+        """Belong to the search of another run, and give its trials in order; those that were open are interrupted."""
+        self.search = self._client.get_run(run_id).data.tags.get(_SEARCH, run_id)
+        self._client.set_tag(self._parent, _SEARCH, self.search)
+        found: dict[int, Trial] = {}
+        for run in self._runs():
+            trial = _read(run)
+            known = found.get(trial.number)
+            if known is None or not known.is_over:  # the later one goes on where the earlier was interrupted
+                found[trial.number] = trial
+        return [found[number] for number in sorted(found)]
+
+    def begin(self, trial: Trial, name: str = "") -> None:
+        """Make a trial's run, with its parameters."""
+        now = int(time.time() * 1000)
+        tags = {
+            "mlflow.parentRunId": self._parent,
+            "dlops.resumed_from": trial.resumed_from,
+            _SEARCH: self.search,
+            _NUMBER: str(trial.number),
+            _VALUES: json.dumps(trial.values),
+        }
+        run = self._client.create_run(
+            self._experiment,
+            start_time=now,
+            run_name=name or f"trial-{trial.number}",
+            tags={key: value for key, value in tags.items() if value},
+        )
+        trial.run_id = run.info.run_id
+        values = {**self._fixed, **trial.values}
+        self._client.log_batch(
+            trial.run_id, params=[Param(key, value) for key, value in values.items() if value], synchronous=True
+        )
+
+    def end(self, trial: Trial) -> None:
+        """Say how a trial went, and end its run."""
+        tags = {
+            _STATUS: trial.status,
+            _SECONDS: f"{trial.seconds:.3f}",
+            _SCORES: json.dumps(trial.scores)[:_LONGEST],
+            _ERROR: trial.error[:_LONGEST],
+        }
+        now = int(time.time() * 1000)
+        metrics = [Metric("score", trial.score, now, trial.best_epoch)] if trial.scores else []
+        self._client.log_batch(
+            trial.run_id,
+            metrics=metrics,
+            tags=[RunTag(key, value) for key, value in tags.items() if value],
+            synchronous=True,
+        )
+        self._client.set_terminated(trial.run_id, _ENDS.get(trial.status, "FAILED"))
+
+    def _runs(self) -> list[Any]:
+        """List the runs of this search's trials, the oldest first."""
+        which, order = f"tags.`{_SEARCH}` = '{self.search}' AND tags.`{_NUMBER}` != ''", ["attributes.start_time ASC"]
+        found: list[Any] = []
+        page = ""
+        while True:
+            part = self._client.search_runs([self._experiment], which, 1, _PAGE, order, page or None)
+            found += part
+            page = part.token
+            if not page:
+                return found
+
+
+def _read(run: Any) -> Trial:
+    """Read a trial; one that did not say how it went was interrupted."""
+    tags = run.data.tags
+    trial = Trial(
+        number=int(tags[_NUMBER]),
+        values=json.loads(tags[_VALUES]),
+        run_id=run.info.run_id,
+        status=tags.get(_STATUS, "interrupted"),
+        scores=json.loads(tags.get(_SCORES, "[]")),
+        seconds=float(tags.get(_SECONDS, "0")),
+        error=tags.get(_ERROR, ""),
+    )
+    return trial if trial.is_over else Trial(trial.number, trial.values, trial.run_id, "interrupted")

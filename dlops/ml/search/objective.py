@@ -1,0 +1,207 @@
+"""What a search tries: one fine-tuning a trial. What trials have in common is read, tokenized and computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from mlflow import MlflowClient
+from safetensors.torch import load_file, save_file
+
+from dlops.config import schema
+from dlops.data import scratch
+from dlops.errors import StepFailed
+from dlops.ml import backbones, combinations, datasets, fine_tuning, hardware, progress, record, targets, training
+from dlops.ml.backbones import Location
+from dlops.ml.classifier import Classifier
+from dlops.ml.datasets import Dataset
+from dlops.ml.fine_tuning import Prepared
+from dlops.ml.hardware import Arithmetic
+from dlops.ml.networks import Network
+from dlops.ml.search.search import Report
+from dlops.ml.search.trials import Trial
+from dlops.ml.settings import Finetune, Tune
+from dlops.ml.targets import Target
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Value = TypeVar("Value")
+
+WEIGHTS = "weights.safetensors"
+"""Artifact of a trial that may win: what its training has changed, as it was in the best epoch."""
+_KNOWN = {parameter.name: parameter for parameter in schema.parameters(Finetune)}
+
+
+def settings_of(tune: Tune, values: Mapping[str, str]) -> Finetune:
+    """Give the settings by which `finetune` would do what a trial does."""
+    given = {field.name: getattr(tune, field.name) for field in fields(Finetune)}
+    tried = {name: _KNOWN[name].value(text) for name, text in values.items()}
+    return Finetune(**{**given, **tried, "resume_from": None})
+
+
+def texts_of(settings: Finetune) -> dict[str, str]:
+    """Give the canonical text of each setting of `finetune`."""
+    return {name: parameter.canonical(getattr(settings, name)) for name, parameter in _KNOWN.items()}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A network with a fresh head, and what it is trained on."""
+
+    settings: Finetune
+    location: Location
+    dataset: Dataset
+    target: Target
+    network: Network
+    tokenizer: PreTrainedTokenizerBase
+    prepared: Prepared
+    arithmetic: Arithmetic
+
+
+class Training:
+    """The objective of `tune`: trains as `finetune` would, and scores each epoch on the val rows."""
+
+    def __init__(self, settings: Tune) -> None:
+        """Take what does not depend on the trial from the settings; nothing is read yet."""
+        self._tune = settings
+        self._kept: dict[str, tuple[Hashable, Any]] = {}
+
+    def __call__(self, trial: Trial, report: Report, keeps: Callable[[float], bool]) -> None:
+        """Train within the trial's run.
+
+        Raises:
+            UsageError: the values do not go together.
+            StepFailed: the training failed.
+        """
+        with record.within(trial.run_id):
+            ready = self.ready(settings_of(self._tune, trial.values))
+            settings = replace(ready.settings, resume_from=trial.resumed_from or None)
+            reports = _Reports(report)
+            with progress.muted():
+                fine_tuning.attempt(
+                    ready.network, ready.prepared, ready.target, settings, ready.arithmetic, more=[reports]
+                )
+            if not reports.was_ended and keeps(trial.score):
+                _keep(ready.network, settings)
+
+    def ready(self, settings: Finetune) -> Ready:
+        """Have everything for one training: what an earlier one had too is not made again.
+
+        Raises:
+            UsageError: the settings do not go together.
+            StepFailed: there is no such model, or it cannot be trained so.
+        """
+        combinations.check(settings)
+        settings = replace(settings, head=fine_tuning.head(settings))
+        arithmetic = self._once("arithmetic", (settings.precision, settings.accelerator), hardware.arithmetic)
+        dataset = self._once("dataset", (settings.dataset,), datasets.open)
+        if not dataset.val.texts:
+            raise StepFailed(
+                f"{dataset.reference} has no val rows, by which trials are compared.",
+                hint="Ingest it with a share of them: splits=0.7,0.1,0.2.",
+            )
+        location = self._once(
+            "location",
+            (settings.model, settings.trust_remote_code, settings.allow_pickle),
+            lambda name, code, pickles: backbones.locate(name, trust_remote_code=code, allow_pickle=pickles),
+        )
+        balanced = settings.class_weights == "balanced"
+        target = targets.of(dataset.kind, dataset.labels, dataset.train.labels, balanced=balanced)
+        network, tokenizer = self._network(settings, location, target, arithmetic)
+        about = (settings.dataset, location, settings.max_length, settings.micro_tokens, settings.class_weights)
+        rows = self._once("rows", about, lambda *_: fine_tuning.rows(dataset, tokenizer, target, settings, arithmetic))
+        prepared = self._once(
+            "prepared",
+            (*about, settings.head, settings.strategy == "freeze"),
+            lambda *_: fine_tuning.prepare(network, rows, settings, arithmetic),
+        )
+        return Ready(settings, location, dataset, target, network, tokenizer, prepared, arithmetic)
+
+    def _network(
+        self, settings: Finetune, location: Location, target: Target, arithmetic: Arithmetic
+    ) -> tuple[Network, PreTrainedTokenizerBase]:
+        """Give a network as it is before any training; where its layers are frozen, the same one with a first head."""
+
+        def load(*_: object) -> tuple[Network, PreTrainedTokenizerBase, dict[str, torch.Tensor]]:
+            training.seed(settings.seed)
+            network, tokenizer = backbones.load(location, target, head=settings.head, attention=arithmetic.attention)
+            fresh = network.state_dict()
+            return network, tokenizer, {name: fresh[name].clone() for name in fresh if network.is_head(name)}
+
+        if settings.strategy != "freeze":
+            self._kept.pop("network", None)
+            network, tokenizer, _ = load()
+            return network, tokenizer
+        about = (location, settings.dataset, settings.head, settings.seed, settings.class_weights, arithmetic)
+        network, tokenizer, head = self._once("network", about, load)
+        network.load_state_dict(head, strict=False)
+        return network, tokenizer
+
+    def _once(self, what: str, about: tuple[Any, ...], make: Callable[..., Value]) -> Value:
+        """Give what is made of `about`: the last of its kind, if it was made of the same."""
+        if what not in self._kept or self._kept[what][0] != about:
+            self._kept.pop(what, None)  # its memory is needed
+            self._kept[what] = (about, make(*about))
+        found: Value = self._kept[what][1]
+        return found
+
+
+def with_weights(ready: Ready, trial: Trial) -> None:
+    """Give a network the weights that a trial came to.
+
+    Raises:
+        StepFailed: they are no longer there.
+    """
+    with scratch.folder() as folder:
+        try:
+            file = Path(MlflowClient().download_artifacts(trial.run_id, WEIGHTS, str(folder)))
+            ready.network.load_state_dict(load_file(file), strict=False)
+        except Exception as error:  # each kind of store has errors of its own
+            raise StepFailed(
+                f"The weights of trial {trial.number} (run {trial.run_id}) cannot be read: {error}",
+                hint="refit=true trains the winner once more.",
+            ) from error
+
+
+def _keep(network: Network, settings: Finetune) -> None:
+    """Keep what a training has changed as an artifact of its run."""
+    frozen = settings.strategy == "freeze"
+    changed = {
+        name: weights.detach().cpu().contiguous().clone()
+        for name, weights in network.state_dict().items()
+        if not frozen or network.is_head(name)
+    }
+    with scratch.folder() as folder:
+        save_file(changed, folder / WEIGHTS)
+        record.file(folder / WEIGHTS)
+
+
+class _Reports(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
+    """Reports the score of each epoch, and ends the training when it is told to."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._scores: list[float] = []
+        self.was_ended = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scores": self._scores}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for score in state_dict["scores"]:
+            self._scores.append(score)
+            self._report(score, last=True)  # the training went on then
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Runs after the validation of the same epoch."""
+        if module.result is None:
+            return
+        self._scores.append(module.result.score)
+        last = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+        if not self._report(module.result.score, last=last):
+            self.was_ended = trainer.should_stop = True

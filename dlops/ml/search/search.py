@@ -1,0 +1,163 @@
+"""One search: what is tried next, what is ended early, what is recorded, when it is over; engines only run trials."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import Protocol
+
+from dlops.errors import DlopsError
+from dlops.ml import memory
+from dlops.ml.progress import say
+from dlops.ml.search import outgrown
+from dlops.ml.search.children import Children
+from dlops.ml.search.schedulers import Scheduler
+from dlops.ml.search.stopping import Stopping
+from dlops.ml.search.study import Study
+from dlops.ml.search.trials import Status, Trial, best
+
+
+class Report(Protocol):
+    """Takes an epoch's score."""
+
+    def __call__(self, score: float, *, last: bool = False) -> bool:
+        """Say whether the trial goes on; after its `last` epoch it does not, and has still not been ended early."""
+
+
+class Objective(Protocol):
+    """Trains a trial."""
+
+    def __call__(self, trial: Trial, report: Report, keeps: Callable[[float], bool]) -> None:
+        """Train, and report each epoch's score; keep the weights if `keeps` says so of the trial's."""
+
+
+class Search:
+    """A search from its first trial, or from those that were made before it was interrupted, to its last."""
+
+    def __init__(
+        self,
+        study: Study,
+        scheduler: Scheduler,
+        stopping: Stopping,
+        children: Children,
+        *,
+        before: list[Trial] | None = None,
+        kept: int = 1,
+        show: Callable[[Search], None] | None = None,
+    ) -> None:
+        """Take its parts; `kept` is how many of the best trials keep their weights."""
+        self._study, self._scheduler, self._stopping, self._children = study, scheduler, stopping, children
+        self._kept, self._display = kept, show
+        self.trials: list[Trial] = list(before or [])
+        """All that began, in order."""
+        self.reason = ""
+        """Why no further trial begins."""
+        self._began: dict[int, float] = {}
+        for trial in self.trials:
+            if trial.is_over:
+                self._study.tell(trial)
+
+    def next(self) -> Trial | None:
+        """Begin the next trial; `None` when the search is over."""
+        for place, trial in enumerate(self.trials):
+            if trial.status == "interrupted":
+                self.trials[place] = Trial(trial.number, trial.values, resumed_from=trial.run_id)
+                return self._begun(self.trials[place])
+        self.reason = self._stopping.reason(self.trials)
+        values = None if self.reason else self._values()
+        if values is None:
+            self.reason = self.reason or "there is nothing else to try"
+            return None
+        self.trials.append(Trial(len(self.trials), values))
+        return self._begun(self.trials[-1])
+
+    def report(self, trial: Trial, score: float, *, last: bool = False) -> bool:
+        """Take an epoch's score; say whether the trial goes on."""
+        trial.note(score)
+        self._show_all()
+        if last or self._scheduler.goes_on(trial, self.trials):
+            return True
+        trial.status = "pruned"
+        return False
+
+    def keeps(self, score: float) -> bool:
+        """Say whether a trial that ended with this score is among the best so far."""
+        leading = best(self.trials, self._kept)
+        return len(leading) < self._kept or score > leading[-1].score
+
+    def end(self, trial: Trial, status: Status | None = None, error: str = "") -> None:
+        """Record how a trial ended."""
+        if status or trial.status == "running":
+            trial.status = status or "finished"
+        trial.error = error
+        trial.seconds = time.monotonic() - self._began[trial.number]
+        self._children.end(trial)
+        if trial.is_over:
+            self._study.tell(trial)
+            self._tell(trial)
+        self._show_all()
+
+    def tried(self, trial: Trial, work: Callable[[], None]) -> None:
+        """Do a trial's work, and record its end, whatever that is."""
+        try:
+            work()
+        except Exception as error:
+            self.end(trial, *ending(error))
+        except BaseException:
+            self.end(trial, "interrupted")
+            raise
+        else:
+            self.end(trial)
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial of the highest score so far."""
+        leading = best(self.trials)
+        return leading[0] if leading else None
+
+    def importance(self) -> dict[str, float]:
+        """Give how much each parameter decides of the score; empty where nobody can tell."""
+        return self._study.importance()
+
+    def _values(self) -> dict[str, str] | None:
+        """Give what the next trial tries; `None` if there is nothing left."""
+        fitted = [trial.values for trial in self.trials if trial.status in ("finished", "pruned")]
+        too_large = [
+            trial.values
+            for trial in self.trials
+            if trial.status == "out_of_memory" and not any(outgrown.reaches(values, trial.values) for values in fitted)
+        ]
+        return self._study.ask(
+            [trial.values for trial in self.trials],
+            lambda values: any(outgrown.reaches(values, large) for large in too_large),
+        )
+
+    def _begun(self, trial: Trial) -> Trial:
+        self._began[trial.number] = time.monotonic()
+        self._children.begin(trial)
+        self._show_all()
+        return trial
+
+    def _show_all(self) -> None:
+        if self._display:
+            self._display(self)
+
+    def _tell(self, trial: Trial) -> None:
+        chosen = ", ".join(f"{name}={text}" for name, text in trial.values.items())
+        score = f"{trial.score:.4f}" if trial.scores else "no score"
+        epochs = f"{len(trial.scores)} epoch{'s' if len(trial.scores) != 1 else ''}"
+        leading = self.best
+        told = f"; best {leading.score:.4f} (trial {leading.number})" if leading else ""
+        why = f": {trial.error.splitlines()[0]}" if trial.error else ""
+        status = trial.status.replace("_", " ")
+        say(f"Trial {trial.number} {status}, {score} after {epochs}, {trial.seconds:.1f} s ({chosen}){told}{why}")
+
+
+def ending(error: BaseException) -> tuple[Status, str]:
+    """Tell how a trial ended by what was raised: memory that was too small is another thing than a failure."""
+    if memory.is_exhausted(error) or (error.__cause__ is not None and memory.is_exhausted(error.__cause__)):
+        return "out_of_memory", str(error) or type(error).__name__
+    if isinstance(error, DlopsError):
+        return "failed", str(error)
+    return "failed", "".join(traceback.format_exception(error))
