@@ -35,6 +35,8 @@ class Steps:
         return mlflow.MlflowClient(self.environ["MLFLOW_TRACKING_URI"])
 
     def process(self, step, *words, **environ):
+        if step in FORKED and not any(str(word).startswith("precision=") for word in words):
+            words = (*words, EXACT)
         command = [sys.executable, "-m", f"pipelines.{step}", *map(str, words)]
         settled = {**self.environ, **environ}
         if step in FORKED and self.preloaded and self.preloaded.fits(command[3:], settled):
@@ -59,6 +61,8 @@ class Steps:
         return Path(mlflow.artifacts.download_artifacts(run.info.artifact_uri))
 
 
+EXACT = "precision=32"
+"""What trainings that are compared have: bf16, where a machine has it, rounds too much."""
 FIXED = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 

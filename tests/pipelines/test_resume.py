@@ -14,6 +14,7 @@ import pytest
 from safetensors.torch import load_file
 
 from dlops.ml import checkpoint_artifacts
+from tests.pipelines.conftest import EXACT
 from tests.pipelines.test_finetune import easy, settings
 
 __all__ = ["easy"]
@@ -34,7 +35,7 @@ def killed(steps, words, moment):
     """Start a step, kill it and all it started `moment` seconds after its first batch; close its run."""
     before = {run.info.run_id for run in steps.runs()}
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.finetune", *words],
+        [sys.executable, "-m", "pipelines.finetune", *words, EXACT],
         **{"cwd": steps.folder, "env": steps.environ, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
         start_new_session=True,
         text=True,

@@ -16,6 +16,7 @@ import yaml
 from dlops.config import locations
 from dlops.data import splits, tables
 from tests.ml.conftest import simple_rows
+from tests.pipelines.conftest import EXACT
 
 FREEZE = ("strategy=freeze", "epochs=3", "scheduler=none")
 
@@ -131,7 +132,7 @@ def test_a_dataset_without_val_rows_cannot_be_searched_on(steps, easy, tiny_mode
 def started(steps, *words):
     """Start a search as a process of its own, and wait until it has a trial or two."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.tune", *words],
+        [sys.executable, "-m", "pipelines.tune", *words, EXACT],
         cwd=steps.folder,
         env=steps.environ,
         stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -72,8 +73,10 @@ class Search:
         self.trials.append(Trial(len(self.trials), values))
         return self._begun(self.trials[-1])
 
-    def report(self, trial: Trial, score: float, *, last: bool = False) -> bool:
-        """Take an epoch's score; say whether the trial goes on."""
+    def report(self, trial: Trial, score: float, *, last: bool = False, epoch: int = 0) -> bool:
+        """Take an epoch's score, the next one's unless told otherwise; say whether the trial goes on."""
+        if epoch:  # one whose process was lost goes on from an earlier epoch
+            del trial.scores[epoch - 1 :]
         trial.note(score)
         self._show_all()
         if last or self._scheduler.goes_on(trial, self.trials):
@@ -83,8 +86,12 @@ class Search:
 
     def keeps(self, score: float) -> bool:
         """Say whether a trial that ended with this score is among the best so far."""
+        return score > self.least_kept()
+
+    def least_kept(self) -> float:
+        """Give the score above which a trial is among the best so far."""
         leading = best(self.trials, self._kept)
-        return len(leading) < self._kept or score > leading[-1].score
+        return leading[-1].score if len(leading) == self._kept else -math.inf
 
     def end(self, trial: Trial, status: Status | None = None, error: str = "") -> None:
         """Record how a trial ended."""
