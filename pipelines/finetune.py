@@ -66,7 +66,8 @@ def _learn_labels(settings: Finetune, location: Location, arithmetic: Arithmetic
             told = f"{network.size / 1e6:.1f} million weights, {settings.strategy}, head {settings.head}, {arithmetic}"
             say(f"Model {settings.model}: {told}")
             rows = fine_tuning.rows(dataset, tokenizer, target, settings, arithmetic)
-        trained = fine_tuning.fit(network, rows, target, settings, seed, arithmetic)
+        prepared = fine_tuning.prepare(network, rows, settings, arithmetic)
+        trained = fine_tuning.fit(network, prepared, target, settings, seed, arithmetic)
         told = f"Seed {seed}: trained" if settings.seeds > 1 else "Trained"
         say(f"{told} in {trained.seconds:.0f} s; the weights of epoch {trained.best_epoch} are kept")
         if not trainings or trained.score > max(before.score for before in trainings):

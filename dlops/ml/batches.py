@@ -57,6 +57,9 @@ class TokenRows:
     def __getitem__(self, row: int) -> Example:
         return Example(*self.tokens.row(row), self.labels[row])
 
+    def __add__(self, others: TokenRows) -> TokenRows:
+        return TokenRows(self.tokens + others.tokens, torch.cat([self.labels, others.labels]))
+
     @property
     def lengths(self) -> list[int]:
         """What each row costs."""
@@ -76,6 +79,9 @@ class FeatureRows:
 
     def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.features[row], self.labels[row]
+
+    def __add__(self, others: FeatureRows) -> FeatureRows:
+        return FeatureRows(torch.cat([self.features, others.features]), torch.cat([self.labels, others.labels]))
 
     @property
     def lengths(self) -> list[int]:

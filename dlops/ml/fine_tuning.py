@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pytorch_lightning as pl
 
@@ -98,7 +98,7 @@ def tell_cut(train: TokenRows, tokenizer: PreTrainedTokenizerBase, settings: Fin
 
 def fit(
     network: Network,
-    rows: Rows[TokenRows],
+    prepared: Prepared,
     target: Target,
     settings: Finetune,
     seed: int,
@@ -111,7 +111,6 @@ def fit(
     Raises:
         StepFailed: the loss is no finite number, memory is exhausted, or checkpoints cannot be written or read.
     """
-    prepared = prepare(network, rows, settings, arithmetic)
     return _fit(training.train, network, prepared, target, settings, seed, arithmetic)
 
 
@@ -140,6 +139,16 @@ def prepare(network: Network, rows: Rows[TokenRows], settings: Finetune, arithme
     weights = features.fingerprint(network)
     frozen = settings.strategy == "freeze"
     return Prepared(weights, rows, features.of(network, weights, rows, arithmetic) if frozen else None)
+
+
+def with_val_rows(prepared: Prepared) -> Prepared:
+    """Give the train and val rows together as train rows; there are no val rows then."""
+
+    def joined(rows: Rows[Any]) -> Rows[Any]:
+        return replace(rows, train=rows.train + rows.val, val=None) if rows.val else rows
+
+    features = joined(prepared.features) if prepared.features else None
+    return replace(prepared, rows=joined(prepared.rows), features=features)
 
 
 def _fit(

@@ -175,10 +175,9 @@ class Tune(Finetune):
     """Points of the space that are tried first, after what finetune would do without a search: a list of mappings."""
     search: Literal["tpe", "random", "grid"] = "tpe"
     """How trials are chosen: by what went well before (tpe), by chance, or each value of the grid axes with each."""
-    scheduler: Literal["asha", "hyperband", "median", "pbt", "none"] = "asha"
+    scheduler: Literal["asha", "hyperband", "median", "none"] = "asha"
     """How trials are ended early: those that are not among the best 1/reduction after 1, reduction, reduction² … epochs
-    (asha), so in several brackets (hyperband), those below the median of the others (median); or they take over the
-    weights of better ones and change their own values a little (pbt, with engine=ray)."""
+    (asha), so in several brackets (hyperband), or those below the median of the others (median)."""
     reduction: Annotated[int, Range(2, 100)] = 3
     """How much rarer trials become from one halt of asha and hyperband to the next."""
     grace_epochs: Annotated[int, Range(1, 1000)] = 1
@@ -204,6 +203,7 @@ class Tune(Finetune):
     trial_gpus: Annotated[float, Range(0.0, 1024.0)] = 0.0
     """GPUs of a trial on Ray, 0.5 for two trials on each; 0 for one where there are any."""
     confirm_seeds: Annotated[int, Range(1, 100)] = 1
-    """Seeds, counted up from seed, with which the best three trials are judged before one is named the winner."""
+    """Seeds, counted up from seed, with which the best three trials are trained before that of the highest mean score
+    is named the winner."""
     refit: bool = False
     """Whether the winner is trained once more, on train and val rows together, and that model kept."""

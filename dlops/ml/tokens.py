@@ -44,6 +44,11 @@ class Tokens:
         end = int(self.ends[place])
         return self.ids[start:end], None if self.types is None else self.types[start:end]
 
+    def __add__(self, others: Tokens) -> Tokens:
+        types = None if self.types is None or others.types is None else torch.cat([self.types, others.types])
+        ends = torch.cat([self.ends, others.ends + (self.ends[-1] if len(self) else 0)])
+        return Tokens(torch.cat([self.ids, others.ids]), ends, types)
+
     @property
     def key(self) -> str:
         """Stands for the content."""

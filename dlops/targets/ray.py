@@ -171,9 +171,12 @@ class Ray:
                 passing = isinstance(error, OSError) or _BUSY.search(str(error))
                 if pause is None or not passing:
                     place = f"The Ray cluster of target {self.name} ({masking.url(self.settings.address)})"
+                    shut = "Unauthorized" in str(error) or "Forbidden" in str(error)
                     raise UnreachableError(
                         f"{place} did not do as asked: {tracking.first_line(error)}",
-                        hint="Is it up, and the address that of its dashboard (port 8265)?",
+                        hint="Set RAY_AUTH_TOKEN to the cluster's token, or RAY_AUTH_TOKEN_PATH to a file with it."
+                        if shut
+                        else "Is it up, and the address that of its dashboard (port 8265)?",
                     ) from error
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
@@ -186,13 +189,34 @@ class Ray:
             for name in [name for name in logging.root.manager.loggerDict if name.startswith("ray.")]:
                 logging.getLogger(name).setLevel(logging.WARNING)  # they have levels of their own, and tell of uploads
 
+            from ray.exceptions import AuthenticationError
+
             class Client(JobSubmissionClient):
-                """Ray's own waits for ever for a server that does not answer."""
+                """Ray's own waits for ever for a server that does not answer, and shows no token unless told to."""
 
                 def _do_request(self, *words: Any, **options: Any) -> Any:
-                    return super()._do_request(*words, **{"timeout": _TIMEOUT, **options})
+                    options = {"timeout": _TIMEOUT, **options}
+                    try:
+                        return super()._do_request(*words, **options)
+                    except AuthenticationError:
+                        token = _token()
+                        if not token or "Authorization" in self._headers:
+                            raise
+                    self._headers["Authorization"] = f"Bearer {token}"
+                    return super()._do_request(*words, **options)
 
             return Client(self.settings.address, headers=dict(self.settings.headers), verify=self.settings.verify)
+
+
+def _token() -> str:
+    """Give the token of clusters that want one, where Ray keeps it; nothing if there is none."""
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token
+    try:
+        file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, RuntimeError):  # a user without a home
+        return ""
 
 
 def _job(handle: str) -> str:

@@ -195,7 +195,8 @@ def test_features_make_the_batches_that_tokens_make(run, tiny_model):
     step = torch.optim.AdamW.step
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", counted)
-        fine_tuning.fit(network, rows, target, settings, 0, CPU)
+        prepared = fine_tuning.prepare(network, rows, settings, CPU)
+        fine_tuning.fit(network, prepared, target, settings, 0, CPU)
     assert len(steps) == len(fine_tuning.sampler(rows.train, settings, 0)) > 1
 
 

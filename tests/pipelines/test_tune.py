@@ -112,6 +112,52 @@ def test_a_search_may_choose_between_strategies(steps, easy, tiny_model):
     assert {child.data.params["head"] for child in trials(steps, run)} == {"auto"}
 
 
+@pytest.mark.slow
+def test_trials_beside_each_other_are_trained_as_one_after_the_other(steps, easy, tiny_model, tmp_path):
+    words = settings(tiny_model, "strategy=lora", "epochs=2", "scheduler=none", "search=random", "trials=4")
+    alone, _ = steps.run("tune", *words, "engine=process")
+    beside, done = steps.run("tune", *words, "trial_cpus=1", HOME=str(tmp_path))
+    assert "On Ray: 2 side by side, 1 processors each" in done.stdout or "On Ray: 1 side by side" in done.stdout
+    one, other = (
+        [(child.data.tags["dlops.trial.values"], child.data.metrics["score"]) for child in trials(steps, run)]
+        for run in (alone, beside)
+    )
+    assert [values for values, _ in one] == [values for values, _ in other]
+    assert [score for _, score in one] == pytest.approx([score for _, score in other], abs=1e-6)
+    assert beside.data.metrics["test_loss"] == pytest.approx(alone.data.metrics["test_loss"], abs=1e-5)
+    assert not (tmp_path / ".ray").exists(), "Ray leaves no token in the user's home"
+
+
+def test_the_winner_is_confirmed_by_other_seeds_and_trained_on_all_rows(steps, easy, tiny_model):
+    words = settings(tiny_model, *FREEZE, "trials=4", "confirm_seeds=3", "refit=true")
+    run, done = steps.run("tune", *words)
+    found = [child for child in steps.runs() if "dlops.confirmation" in child.data.tags]
+    assert len(found) == 6, "three trials, two more seeds each"
+    assert {child.data.params["seed"] for child in found} == {"1", "2"}
+    means = {}
+    for child in trials(steps, run):
+        values = json.loads(child.data.tags["dlops.trial.values"])
+        scores = [
+            other.data.metrics["score"]
+            for other in found
+            if {**json.loads(other.data.tags["dlops.trial.values"]), "seed": ""} == {**values, "seed": ""}
+        ]
+        if scores:
+            means[child.info.run_id] = sum([child.data.metrics["score"], *scores]) / 3
+    assert len(means) == 3
+    assert run.data.tags["dlops.output.best_run"] == max(means, key=means.get)
+    assert "trained once more, on train and val rows" in done.stdout
+    assert "best_val_loss" not in run.data.metrics, "no val rows were left"
+    assert "dlops.output.model" in run.data.tags
+
+
+def test_a_search_on_other_data_does_not_go_on(steps, easy, tiny_model):
+    first, _ = steps.run("tune", *settings(tiny_model, *FREEZE, "trials=2"))
+    words = settings(tiny_model, *FREEZE, "trials=3", "weight_decay=0.2", f"resume_from={first.info.run_id}")
+    _, done = steps.run("tune", *words, exit_code=4)
+    assert "The search that is to go on was another: weight_decay was 0.01, is 0.2" in done.stderr
+
+
 def test_what_cannot_be_searched_is_refused_before_anything_is_read(steps, easy, tiny_model):
     space = '{"learning_rat": {"uniform": [0, 1]}, "trials": {"randint": [1, 2]}}'
     _, done = steps.run("tune", *settings(tiny_model, f"space={space}", "seeds=2"), exit_code=2)

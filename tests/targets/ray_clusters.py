@@ -28,7 +28,7 @@ class RayCluster:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="r"))  # a socket's path has a hundred letters at most
         self.address = f"http://127.0.0.1:{free_port()}"
-        self._gcs = f"127.0.0.1:{free_port()}"
+        self.gcs = f"127.0.0.1:{free_port()}"
         self.temporary = self.folder / "tmp"
         """What `tempfile` uses in its jobs."""
         self.temporary.mkdir()
@@ -36,7 +36,7 @@ class RayCluster:
 
     def start(self) -> None:
         """Start the head, and wait until its dashboard answers."""
-        ports = {"port": self._gcs, "dashboard-port": self.address}
+        ports = {"port": self.gcs, "dashboard-port": self.address}
         words = [f"--{name}={value.rpartition(':')[2]}" for name, value in ports.items()]
         head = ["--head", "--dashboard-host=127.0.0.1", f"--temp-dir={self.folder}", "--include-dashboard=true"]
         self._begin([*head, f"--ray-client-server-port={free_port()}", *words], "{}")
@@ -45,7 +45,7 @@ class RayCluster:
     def join(self, resources: str = "{}") -> str:
         """Add a node with resources of its own (JSON), and give its name."""
         before = self.nodes()
-        name = self._begin([f"--address={self._gcs}"], resources)
+        name = self._begin([f"--address={self.gcs}"], resources)
         self._wait(lambda: self.nodes() > before)
         return name
 
@@ -78,6 +78,7 @@ class RayCluster:
         limits = ["--node-ip-address=127.0.0.1", "--disable-usage-stats", "--num-cpus=2"]
         limits += [f"--resources={resources}", f"--object-store-memory={100 * 1024**2}"]
         environ = outside() | {MARK: name, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
+        environ["RAY_AUTH_MODE"] = "disabled"  # whatever token this user has
         environ |= {
             "TMPDIR": str(self.temporary),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

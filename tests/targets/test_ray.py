@@ -29,6 +29,8 @@ class Head(ThreadingHTTPServer):
         self.faults: list[object] = []
         """For each request that begins a job: a status, `lost` (taken, not answered), `cut` (not taken), or None."""
         self.headers: list[str | None] = []
+        self.token = ""
+        """What every request must show, if it is not empty."""
         self.lock = threading.Lock()
 
     def handle_error(self, request, client_address):
@@ -44,6 +46,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self):
+        if self.server.token and self.headers.get("Authorization") != f"Bearer {self.server.token}":
+            self._answer("Unauthorized: Missing authentication token", 401)
+            return
         self.server.headers.append(self.headers.get("X-Gate"))
         if self.path == "/api/version":
             self._answer({"version": "4", "ray_version": "2.60.0", "ray_commit": "x", "session_name": "s"})
@@ -102,6 +107,30 @@ def cluster(head, **settings):
 def job(run_id="a" * 32, **fields):
     texts = ("step", "entry_point", "target", "command", "folder", "tracking_uri", "experiment")
     return Job(**dict.fromkeys(texts, "x"), run_id=run_id, **fields)
+
+
+@pytest.mark.parametrize("place", ["variable", "file", "home"])
+def test_a_cluster_that_wants_a_token_gets_it(head, tmp_path, monkeypatch, place):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    head.token, head.jobs["x"] = "t-123456", {"status": "RUNNING"}
+    handle = json.dumps({"kind": "ray", "address": head.address, "job": "x"})
+    with pytest.raises(UnreachableError, match="Unauthorized") as refused:
+        cluster(head).state(handle)
+    assert "RAY_AUTH_TOKEN" in refused.value.hint
+    match place:
+        case "variable":
+            monkeypatch.setenv("RAY_AUTH_TOKEN", "t-123456")
+        case "file":
+            (tmp_path / "token").write_text("t-123456\n")
+            monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+        case _:
+            (tmp_path / ".ray").mkdir()
+            (tmp_path / ".ray/auth_token").write_text("t-123456")
+    assert not cluster(head).state(handle).over
+    with pytest.raises(UnreachableError):
+        cluster(head, headers={"Authorization": "Bearer another"}).state(handle)
 
 
 @pytest.fixture

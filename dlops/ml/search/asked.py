@@ -54,6 +54,15 @@ def read(settings: Tune) -> tuple[Space, tuple[dict[str, str], ...]]:
     return searched, points
 
 
+def is_worth_a_process(settings: Tune) -> bool:
+    """Say whether trials may take longer than it takes to start a process: all but heads on frozen layers may."""
+    problems: list[str] = []
+    searched = {axis.name: axis for axis in space.parse(settings.space, _ALL, problems).axes}
+    if "strategy" in searched:
+        return set(searched["strategy"].values) != {"freeze"}
+    return settings.strategy != "freeze"
+
+
 def fixed(settings: Tune) -> dict[str, str]:
     """Give the canonical text of each parameter of `finetune` as it is without a search."""
     names = {field.name for field in fields(Finetune)} - {"resume_from"}
@@ -75,8 +84,6 @@ def _not_together(settings: Tune, searched: Space) -> list[str]:
     if settings.search != "grid" and searched.grid():
         names = ", ".join(axis.name for axis in searched.grid())
         problems.append(f"grid axes ({names}) are for search=grid: write choice, or set search=grid")
-    if settings.scheduler == "pbt" and settings.engine == "process":
-        problems.append("scheduler=pbt moves weights between trials that run side by side: it needs engine=ray")
     longest = max([settings.epochs, *_most_epochs(searched)])
     if longest > _LONGEST:
         problems.append(f"a trial has at most {_LONGEST} epochs, not {longest}")

@@ -10,12 +10,26 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
+from dlops.errors import StepFailed
 from dlops.ml.search.trials import Trial
 
-_SEARCH, _NUMBER, _VALUES, _SCORES = "dlops.search", "dlops.trial", "dlops.trial.values", "dlops.trial.scores"
+_SEARCH, _VALUES, _SCORES = "dlops.search", "dlops.trial.values", "dlops.trial.scores"
 _STATUS, _SECONDS, _ERROR = "dlops.trial.status", "dlops.trial.seconds", "dlops.error"
 _ENDS = {"finished": "FINISHED", "pruned": "FINISHED", "interrupted": "KILLED"}
 """How MLflow calls it; all else has failed."""
+_OF_NO_SCORE = frozenset(
+    {
+        "accelerator",
+        "devices",
+        "nodes",
+        "precision",
+        "micro_tokens",
+        "stall_seconds",
+        "checkpoint_seconds",
+        "intended_use",
+    }
+)
+"""Parameters that decide of no score, but by rounding."""
 _PAGE = 1000
 _LONGEST = 8000
 
@@ -23,8 +37,12 @@ _LONGEST = 8000
 class Children:
     """The trials' runs of one search."""
 
-    def __init__(self, parent: str, fixed: Mapping[str, str]) -> None:
-        """Take the search's run, and the parameters that every trial has where its own values say nothing else."""
+    def __init__(self, parent: str, fixed: Mapping[str, str], *, kind: str = "trial") -> None:
+        """Take the search's run, and the parameters that every trial has where its own values say nothing else.
+
+        `kind` names what of a search these are: one search has trials of several kinds.
+        """
+        self._kind, self._number = kind, f"dlops.{kind}"
         self._client = MlflowClient()
         self._parent, self._fixed = parent, dict(fixed)
         self._experiment = str(self._client.get_run(parent).info.experiment_id)
@@ -32,31 +50,50 @@ class Children:
         """The search's first run: those that resume it belong to the same search."""
 
     def resume(self, run_id: str) -> list[Trial]:
-        """Belong to the search of another run, and give its trials in order; those that were open are interrupted."""
+        """Belong to the search of another run, and give its trials in order; those that were open are interrupted.
+
+        Raises:
+            StepFailed: they were of other data or settings, so that their scores say nothing here.
+        """
         self.search = self._client.get_run(run_id).data.tags.get(_SEARCH, run_id)
         self._client.set_tag(self._parent, _SEARCH, self.search)
         found: dict[int, Trial] = {}
         for run in self._runs():
-            trial = _read(run)
+            self._check(run)
+            trial = self._read(run)
             known = found.get(trial.number)
             if known is None or not known.is_over:  # the later one goes on where the earlier was interrupted
                 found[trial.number] = trial
         return [found[number] for number in sorted(found)]
 
-    def begin(self, trial: Trial, name: str = "") -> None:
+    def _check(self, run: Any) -> None:
+        """Refuse a trial that had other settings beside the searched ones."""
+        before, searched = run.data.params, json.loads(run.data.tags[_VALUES])
+        told = [
+            f"{name} was {before.get(name, '')}, is {text}"
+            for name, text in self._fixed.items()
+            if name not in searched and name not in _OF_NO_SCORE and before.get(name, "") != text
+        ]
+        if told:
+            raise StepFailed(
+                f"The search that is to go on was another: {'; '.join(told)}.",
+                hint="Resume with what it was launched with, or launch a new one.",
+            )
+
+    def begin(self, trial: Trial) -> None:
         """Make a trial's run, with its parameters."""
         now = int(time.time() * 1000)
         tags = {
             "mlflow.parentRunId": self._parent,
             "dlops.resumed_from": trial.resumed_from,
             _SEARCH: self.search,
-            _NUMBER: str(trial.number),
+            self._number: str(trial.number),
             _VALUES: json.dumps(trial.values),
         }
         run = self._client.create_run(
             self._experiment,
             start_time=now,
-            run_name=name or f"trial-{trial.number}",
+            run_name=f"{self._kind}-{trial.number}",
             tags={key: value for key, value in tags.items() if value},
         )
         trial.run_id = run.info.run_id
@@ -85,7 +122,10 @@ class Children:
 
     def _runs(self) -> list[Any]:
         """List the runs of this search's trials, the oldest first."""
-        which, order = f"tags.`{_SEARCH}` = '{self.search}' AND tags.`{_NUMBER}` != ''", ["attributes.start_time ASC"]
+        which, order = (
+            f"tags.`{_SEARCH}` = '{self.search}' AND tags.`{self._number}` != ''",
+            ["attributes.start_time ASC"],
+        )
         found: list[Any] = []
         page = ""
         while True:
@@ -95,17 +135,16 @@ class Children:
             if not page:
                 return found
 
-
-def _read(run: Any) -> Trial:
-    """Read a trial; one that did not say how it went was interrupted."""
-    tags = run.data.tags
-    trial = Trial(
-        number=int(tags[_NUMBER]),
-        values=json.loads(tags[_VALUES]),
-        run_id=run.info.run_id,
-        status=tags.get(_STATUS, "interrupted"),
-        scores=json.loads(tags.get(_SCORES, "[]")),
-        seconds=float(tags.get(_SECONDS, "0")),
-        error=tags.get(_ERROR, ""),
-    )
-    return trial if trial.is_over else Trial(trial.number, trial.values, trial.run_id, "interrupted")
+    def _read(self, run: Any) -> Trial:
+        """Read a trial; one that did not say how it went was interrupted."""
+        tags = run.data.tags
+        trial = Trial(
+            number=int(tags[self._number]),
+            values=json.loads(tags[_VALUES]),
+            run_id=run.info.run_id,
+            status=tags.get(_STATUS, "interrupted"),
+            scores=json.loads(tags.get(_SCORES, "[]")),
+            seconds=float(tags.get(_SECONDS, "0")),
+            error=tags.get(_ERROR, ""),
+        )
+        return trial if trial.is_over else Trial(trial.number, trial.values, trial.run_id, "interrupted")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,8 +34,10 @@ _LIVES = 2
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files that nobody reads: trials are runs
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails has no score
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # a job's own folder is that of its package
 }
@@ -199,17 +202,27 @@ def _objective(make: Callable[[], Objective]) -> Objective:
 @contextmanager
 def _connected() -> Iterator[None]:
     """Be connected to the cluster that this is a job of, or to one of this machine that begins and ends here."""
-    address = os.environ.get("RAY_ADDRESS")
-    os.environ.update(_QUIET)
+    address, before = os.environ.get("RAY_ADDRESS"), dict(os.environ)
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if address:
-        ray.init(address=address, runtime_env={"working_dir": str(Path.cwd())}, **quiet)
-    else:
-        ray.init(include_dashboard=False, **quiet)
+    os.environ.update(_QUIET)
     try:
+        if address:
+            ray.init(address=address, runtime_env={"working_dir": str(Path.cwd())}, **quiet)
+        else:
+            os.environ.setdefault("RAY_AUTH_TOKEN", _token())
+            ray.init(include_dashboard=False, **quiet)
         yield
     finally:
         ray.shutdown()
+        for name in [name for name in os.environ if name.startswith(("RAY_", "TUNE_")) and name not in before]:
+            del os.environ[name]
+        os.environ.update({name: before[name] for name in _QUIET if name in before})
+
+
+@functools.cache
+def _token() -> str:
+    """Give the token of clusters of this process alone; else Ray leaves one in the user's home, for all clusters."""
+    return secrets.token_hex(32)
 
 
 def _room(settings: Tune) -> Room:

@@ -81,7 +81,7 @@ class Median(Scheduler):
 
 
 def of(settings: Tune) -> Scheduler:
-    """Give what the settings ask for; of pbt, which moves weights between trials, Ray takes care."""
+    """Give what the settings ask for."""
     match settings.scheduler:
         case "asha":
             return Asha(settings.grace_epochs, settings.reduction)

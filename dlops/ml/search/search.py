@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from dlops.errors import DlopsError
@@ -15,7 +15,6 @@ from dlops.ml.search import outgrown
 from dlops.ml.search.children import Children
 from dlops.ml.search.schedulers import Scheduler
 from dlops.ml.search.stopping import Stopping
-from dlops.ml.search.study import Study
 from dlops.ml.search.trials import Status, Trial, best
 
 
@@ -33,12 +32,24 @@ class Objective(Protocol):
         """Train, and report each epoch's score; keep the weights if `keeps` says so of the trial's."""
 
 
+class Suggestions(Protocol):
+    """Says what is tried."""
+
+    def ask(
+        self, tried: Sequence[Mapping[str, str]], refused: Callable[[Mapping[str, str]], bool]
+    ) -> dict[str, str] | None:
+        """Give the values of the next trial; `None` if there is nothing left that is not `refused`."""
+
+    def tell(self, trial: Trial) -> None:
+        """Hear how a trial ended."""
+
+
 class Search:
     """A search from its first trial, or from those that were made before it was interrupted, to its last."""
 
     def __init__(
         self,
-        study: Study,
+        study: Suggestions,
         scheduler: Scheduler,
         stopping: Stopping,
         children: Children,
@@ -90,6 +101,8 @@ class Search:
 
     def least_kept(self) -> float:
         """Give the score above which a trial is among the best so far."""
+        if not self._kept:
+            return math.inf
         leading = best(self.trials, self._kept)
         return leading[-1].score if len(leading) == self._kept else -math.inf
 
@@ -122,10 +135,6 @@ class Search:
         """The trial of the highest score so far."""
         leading = best(self.trials)
         return leading[0] if leading else None
-
-    def importance(self) -> dict[str, float]:
-        """Give how much each parameter decides of the score; empty where nobody can tell."""
-        return self._study.importance()
 
     def _values(self) -> dict[str, str] | None:
         """Give what the next trial tries; `None` if there is nothing left."""

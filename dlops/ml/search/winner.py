@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from dlops.ml import batches, record, results, training
+from dlops.ml import batches, fine_tuning, record, results, training
 from dlops.ml.evaluation import Evaluation
 from dlops.ml.features import Rows
 from dlops.ml.progress import say
@@ -16,7 +16,7 @@ from dlops.ml.search import pictures
 from dlops.ml.search.objective import Ready, Training, settings_of, texts_of, with_weights
 from dlops.ml.search.search import Search
 from dlops.ml.search.trials import Trial
-from dlops.ml.settings import Finetune, Tune
+from dlops.ml.settings import Tune
 from dlops.ml.training import Trained
 
 CONFIG = "best.yaml"
@@ -24,50 +24,57 @@ _PLAIN = re.compile(r"[\w./@+-][\w./:@+ -]*")
 _LEFT_OUT = ("resume_from",)
 
 
-def configuration(settings: Finetune, trial: Trial, about: str) -> str:
+def configuration(texts: Mapping[str, str], trial: Trial, about: str) -> str:
     """Write the YAML file by which `finetune` does what a trial did: what was searched, then all else."""
-    texts = texts_of(settings)
     searched = [_line(name, texts[name]) for name in texts if name in trial.values]
     others = [_line(name, text) for name, text in texts.items() if name not in trial.values and name not in _LEFT_OUT]
     head = f"# dlops finetune -c {CONFIG}\n# {about}\n"
     return head + "\n".join(["", *searched, "", "# not searched", *others]) + "\n"
 
 
-def log_configuration(settings: Tune, search: Search, best: Trial, dataset: str, model: str) -> None:
+def log_configuration(settings: Tune, search: Search, best: Trial, fixed: Mapping[str, str]) -> None:
     """Record the winner's configuration and run: the outputs `best_config` and `best_run`.
 
-    `dataset` and `model` are what these names stood for in the search.
+    `fixed` are the texts of what is not searched, the dataset's and the model's pinned.
     """
     about = f"trial {best.number} of {len(search.trials)}, val score {best.score:.4f}, run {best.run_id}"
-    chosen = replace(settings_of(settings, best.values), dataset=dataset, model=model)
-    record.text(CONFIG, configuration(chosen, best, about))
+    record.text(CONFIG, configuration(texts_of(settings_of(settings, {})) | {**fixed, **best.values}, best, about))
     record.output("best_config", f"runs:/{record.run_id()}/{CONFIG}")
     record.output("best_run", best.run_id)
     record.metrics({"best_score": best.score, "trials": len(search.trials), "epochs": _epochs(search.trials)})
 
 
 def log_model(settings: Tune, objective: Training, best: Trial) -> None:
-    """Log the model that the winner's training came to, tested beside its baselines: the output `model`."""
+    """Log the model that the winner's training came to, tested beside its baselines: the output `model`.
+
+    With `refit` it is trained once more, on train and val rows, for as many epochs as were best.
+    """
     ready = objective.ready(settings_of(settings, best.values))
-    with_weights(ready, best)
-    trained = Trained(
-        epochs=[],
-        best_epoch=best.best_epoch,
-        score=(best.score, 0.0),
-        seconds=best.seconds,
-        val=_judged(ready, "val"),
-        test=_judged(ready, "test"),
-    )
+    if settings.refit:
+        chosen = replace(ready.settings, epochs=best.best_epoch, early_stopping=0)
+        say(f"Trial {best.number} is trained once more, on train and val rows, {best.best_epoch} epochs")
+        rows = fine_tuning.with_val_rows(ready.prepared)
+        trained = fine_tuning.fit(ready.network, rows, ready.target, chosen, chosen.seed, ready.arithmetic)
+    else:
+        with_weights(ready, best)
+        trained = Trained(
+            epochs=[],
+            best_epoch=best.best_epoch,
+            score=(best.score, 0.0),
+            seconds=best.seconds,
+            val=_judged(ready, "val"),
+            test=_judged(ready, "test"),
+        )
     results.model(ready.settings, ready.location, ready.dataset, ready.network, ready.tokenizer, trained)
 
 
-def log_trials(search: Search, title: str) -> None:
-    """Keep all trials as a table, and draw them."""
+def log_trials(search: Search, shares: Mapping[str, float], title: str) -> None:
+    """Keep all trials as a table, and draw them; `shares` are how much each parameter decides of the score."""
     record.document("trials.json", {"trials": [_told(trial) for trial in search.trials], "ended": search.reason})
     if any(trial.scores for trial in search.trials):
         record.picture("history.png", pictures.history(search.trials, title))
         record.picture("parallel.png", pictures.parallel(search.trials, title))
-    if shares := search.importance():
+    if shares:
         record.picture("importance.png", pictures.importance(shares, title))
         told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
         say(f"What decides: {told}")

@@ -32,7 +32,6 @@ def test_the_defaults_search_what_counts():
         ({"axes": {"epochs": {"choice": [1, 700]}}}, "at most 500 epochs, not 700"),
         ({"axes": {"batch_size": {"grid": [8]}}}, "grid axes (batch_size) are for search=grid"),
         ({"search": "grid"}, "search=grid needs axes of kind grid"),
-        ({"scheduler": "pbt", "engine": "process"}, "it needs engine=ray"),
         ({"objective": "mlm"}, "objective=mlm is not searched"),
         ({"seeds": 3}, "confirm_seeds"),
         ({"nodes": 2}, "spread over the nodes"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import mlflow
 import pytest
@@ -13,28 +12,7 @@ from dlops.ml import memory
 from dlops.ml.search import in_process
 from dlops.ml.search.trials import best
 from tests.ml.search.conftest import begun, tuned
-
-
-class StandIn:
-    """Scores a trial by how near its rate is to 0.01, over three epochs; `faults` raise in place of that."""
-
-    def __init__(self, faults=None, epochs=3):
-        self.faults, self.epochs = faults or {}, epochs
-        self.trained = []
-        """Epochs of each trial, by number."""
-
-    def __call__(self, trial, report, keeps):
-        self.trained.append([trial.number, 0])
-        for epoch in range(1, self.epochs + 1):
-            if (fault := self.faults.get((trial.number, epoch))) is not None:
-                raise fault
-            self.trained[-1][1] = epoch
-            if not report(score(trial.values) + epoch / 1000, last=epoch == self.epochs):
-                return
-
-
-def score(values):
-    return 0.9 - 0.1 * abs(math.log10(float(values["head_learning_rate"])) + 2)
+from tests.ml.search.stand_in import StandIn, score
 
 
 def children(store, run):
