@@ -35,6 +35,22 @@ class Training:
     """Seconds from the start of the command to the end of the first step of the optimizer."""
     predicted: list[str]
     """Labels of the test rows."""
+    whole: float = 0.0
+    """Of the whole command."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One search; seconds are wall time."""
+
+    seconds: float
+    """Of the whole command."""
+    trials: float
+    """Of all trials together, one after the other."""
+    best: float
+    """Score of the winner on the val rows."""
+    default: float
+    """Score of what is trained without a search."""
 
 
 class Workplace:
@@ -77,6 +93,27 @@ class Workplace:
             predicted=model.predict(pd.DataFrame({"text": self.splits["test"].texts}))["label"].tolist(),
         )
 
+    @property
+    def table(self) -> str:
+        """Where the ingested data is."""
+        return str(self._table)
+
+    def tune(self, trials: int, *, epochs: int, home: str) -> Searched:
+        """Search as dlops does by default, on frozen layers, no trial ended early."""
+        chosen = (f"dataset={self._table}", "strategy=freeze", f"epochs={epochs}", f"trials={trials}", "scheduler=none")
+        began = time.monotonic()
+        command = [_PROGRAMS / "dlops", "tune", "--json", *chosen, f"model={_MODEL}"]
+        ended = json.loads(self._run(command, self._folder / home, _ROOT))
+        seconds = time.monotonic() - began
+        found = mlflow.artifacts.load_dict(f"runs:/{ended['run_id']}/trials.json")["trials"]
+        assert len(found) == trials
+        return Searched(
+            seconds=seconds,
+            trials=sum(trial["seconds"] for trial in found),
+            best=max(trial["score"] for trial in found),
+            default=found[0]["score"],
+        )
+
     def plain(self, strategy: str, *, epochs: int, seed: int) -> Training:
         """Fine-tune with the plain script."""
         out = self._folder / "plain.json"
@@ -85,6 +122,7 @@ class Workplace:
         command = [sys.executable, Path(__file__).with_name("plain_lightning.py"), *files, *chosen]
         began = time.time()
         self._run(command, self._folder / "plain", self._folder)
+        whole = time.time() - began
         found = json.loads(out.read_text())
         assert found["labels"] == self.splits["test"].labels, "both are tested on the same rows, in the same order"
         return Training(
@@ -92,6 +130,7 @@ class Workplace:
             seconds=found["train_seconds"],
             first_step=found["first_step_at"] - began,
             predicted=found["predicted"],
+            whole=whole,
         )
 
     def _run(self, command: Sequence[object], home: Path, folder: Path) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 
-from dlops.config.space import Space
-from dlops.errors import StepFailed
-from dlops.ml import combinations, record, results, step, user_callbacks
+from dlops.errors import StepFailed, UsageError
+from dlops.ml import backbones, combinations, datasets, record, results, step, user_callbacks
+from dlops.ml.datasets import Dataset
 from dlops.ml.progress import say
 from dlops.ml.search import asked, confirmation, in_process, schedulers, winner
 from dlops.ml.search.children import Children
@@ -26,42 +27,63 @@ def tune(settings: Tune) -> None:
     space, points = asked.read(settings)
     combinations.check(settings_of(settings, {}))
     user_callbacks.load(settings.callbacks)
-    objective = Training(settings)
+    fixed = asked.fixed(settings)
+    settings, dataset = _pinned(settings)
+    fixed |= {name: record.original(getattr(settings, name)) for name in ("dataset", "model")}
+    study = Study(space, asked.KNOWN, fixed, points, search=settings.search, seed=settings.seed)
+    objective = Training(settings, dataset)
     with record.system_metrics():
-        ready = objective.ready(settings_of(settings, {}))
-        results.foundation(ready.location)
-        results.data(ready.dataset)
-        fixed = asked.fixed(settings) | _pinned(settings, ready, space)
-        study = Study(space, asked.KNOWN, fixed, points, search=settings.search, seed=settings.seed)
+        _tell_head(objective.ready(settings_of(settings, {})))
         children, before = _children(settings, fixed, "trial")
         total = min(settings.trials, study.size or settings.trials)
         search = Search(
             study,
-            schedulers.of(settings),
-            Stopping(settings),
+            schedulers.of(settings, asked.most_epochs(settings, space)),
+            Stopping(settings, children.seconds, sum(trial.status == "failed" for trial in before)),
             children,
             before=before,
             kept=confirmation.BEST if settings.confirm_seeds > 1 else 1,
+            refuses=functools.partial(_is_no_training, settings),
             show=Display(total),
         )
-        _tell_plan(settings, ready, search, total)
+        _tell_plan(settings, search, total)
         try:
             _run(settings, search, objective)
             if search.best is None:
                 raise _nothing_finished(search)
             best = _confirmed(settings, search, objective, fixed) if settings.confirm_seeds > 1 else search.best
         except BaseException:  # whoever ends the search has what it came to so far
-            if search.best:
-                _log_best(settings, search, search.best, objective, fixed)
+            _log_at_once(settings, search, objective, fixed)
             raise
-        _log_best(settings, search, best, objective, fixed)
-        winner.log_trials(search, study.importance(), f"{settings.model[-50:]}\n{ready.dataset.name}")
+        _log_best(search, best, fixed)
+        winner.log_model(settings, objective, best)
+        winner.log_trials(search, study.importance(), f"{settings.model[-50:]}\n{dataset.name}")
+        if search.failed:
+            raise StepFailed(
+                f"The search was ended: {search.reason}.",
+                hint="Look at the failed trials' runs; more may fail with failures=, and `dlops resume` goes on.",
+            )
 
 
-def _pinned(settings: Tune, ready: Ready, space: Space) -> dict[str, str]:
-    """Give what the names of dataset and model stand for now, as far as they are not searched."""
-    found = {"dataset": ready.dataset.reference, "model": ready.location.reference or settings.model}
-    return {name: text for name, text in found.items() if name not in {axis.name for axis in space.axes}}
+def _pinned(settings: Tune) -> tuple[Tune, Dataset]:
+    """Let dataset and model mean to every trial what they mean now; record that, and read the dataset."""
+    location = backbones.locate(
+        settings.model, trust_remote_code=settings.trust_remote_code, allow_pickle=settings.allow_pickle
+    )
+    results.foundation(location)
+    dataset = datasets.open(settings.dataset)
+    results.data(dataset)
+    pinned = replace(settings, dataset=dataset.reference, model=location.reference or settings.model)
+    return pinned, dataset
+
+
+def _is_no_training(settings: Tune, values: Mapping[str, str]) -> bool:
+    """Say whether values do not go together."""
+    try:
+        combinations.check(settings_of(settings, values))
+    except UsageError:
+        return True
+    return False
 
 
 def _children(settings: Tune, fixed: Mapping[str, str], kind: str) -> tuple[Children, list[Trial]]:
@@ -79,7 +101,7 @@ def _confirmed(settings: Tune, search: Search, objective: Training, fixed: Mappi
     seeds = Search(listed, scheduler, stopping, children, before=before, kept=0, show=Display(len(listed.values)))
     say(f"The best {len(candidates)} trials are trained with {settings.confirm_seeds} seeds each")
     _run(settings, seeds, objective)
-    means = confirmation.means(candidates, seeds)
+    means = confirmation.means(settings, candidates, seeds)
     for trial in candidates:
         say(f"Trial {trial.number}: score {means[trial.number]:.4f} over its seeds, {trial.score:.4f} in the search")
     return max(candidates, key=lambda trial: (means[trial.number], -trial.number))
@@ -95,10 +117,14 @@ def _run(settings: Tune, search: Search, objective: Training) -> None:
     on_ray.run(search, settings, functools.partial(Training, settings))
 
 
-def _tell_plan(settings: Tune, ready: Ready, search: Search, total: int) -> None:
+def _tell_head(ready: Ready) -> None:
+    size = ready.network.size / 1e6
+    say(f"Model {ready.settings.model}: {size:.1f} million weights, head {ready.settings.head}, {ready.arithmetic}")
+
+
+def _tell_plan(settings: Tune, search: Search, total: int) -> None:
     before = f", {sum(trial.is_over for trial in search.trials)} of them done before" if search.trials else ""
-    how = f"{settings.search}, scheduler {settings.scheduler}"
-    say(f"Search: {total} trials at most{before}; {how}; {ready.settings.strategy}, head {ready.settings.head}")
+    say(f"Search: {total} trials at most{before}; {settings.search}, scheduler {settings.scheduler}")
 
 
 def _nothing_finished(search: Search) -> StepFailed:
@@ -107,13 +133,23 @@ def _nothing_finished(search: Search) -> StepFailed:
     return StepFailed(f"No trial has finished: {search.reason}.", hint=hint)
 
 
-def _log_best(settings: Tune, search: Search, best: Trial, objective: Training, fixed: Mapping[str, str]) -> None:
-    """Record the winner: first what takes no time, for whoever has ended the search may not wait."""
-    winner.log_configuration(settings, search, best, fixed)
-    winner.log_model(settings, objective, best)
+def _log_best(search: Search, best: Trial, fixed: Mapping[str, str]) -> None:
+    """Say and record which trial is the best, and what it was."""
+    winner.log_configuration(search, best, fixed)
     chosen = ", ".join(f"{name}={text}" for name, text in best.values.items()) or "the defaults"
     say(f"Ended: {search.reason or 'interrupted'}.")
     say(f"Best is trial {best.number}, val score {best.score:.4f}: {chosen}")
+
+
+def _log_at_once(settings: Tune, search: Search, objective: Training, fixed: Mapping[str, str]) -> None:
+    """Record what a search that was ended came to, if anything; that this fails is no reason to hide why it ended."""
+    if search.best is None:
+        return
+    try:
+        _log_best(search, search.best, fixed)
+        winner.log_model_at_once(settings, objective, search.best)
+    except Exception as error:  # whatever a store raises
+        say(f"The best so far could not be recorded: {error}")
 
 
 if __name__ == "__main__":

@@ -125,7 +125,10 @@ def show_outcome(outcome: Outcome, *, as_json: bool = False, quiet: bool = False
     if outcome.error:
         show_error(outcome.error, seen=not quiet)
     elif not quiet and (step := named(outcome.step)) and set(step.outputs) <= set(outcome.outputs):
-        err().print(Text.assemble(("  → ", "cyan"), step.next.format(**outcome.outputs)))
+        from dlops.project import plan
+
+        told = step.next.format(**outcome.outputs) + plan.option(outcome.tracking_uri)
+        err().print(Text.assemble(("  → ", "cyan"), told))
 
 
 def status_text(status: str) -> Text:
@@ -173,8 +176,12 @@ def grid(rows: list[list[str]]) -> Table:
     """Lay out rows of texts below their heading, the first of them."""
     heading, *others = rows
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in heading:
-        table.add_column(escaped(name), overflow="ellipsis", no_wrap=True)
+    for place, name in enumerate(heading):
+        cells = [name, *(row[place] for row in others if place < len(row))]
+        last = place == len(heading) - 1
+        table.add_column(
+            escaped(name), overflow="ellipsis", no_wrap=True, min_width=None if last else max(map(len, cells))
+        )
     for row in others:
         table.add_row(*map(Text, row))
     return table

@@ -76,7 +76,7 @@ class Follower:
     def _advance(self, event: dict[str, Any]) -> None:
         if not console.err().is_terminal:
             return
-        self._rows = event.get("table") or []
+        self._rows = _rows(event.get("table"))
         if self._bar is None:
             self._bar = _bar(lambda: self._rows)
             self._task = self._bar.add_task("", total=None)
@@ -96,6 +96,12 @@ def _is_typed_at() -> bool:
         return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (AttributeError, OSError, ValueError):  # closed, or no terminal of this process's
         return False
+
+
+def _rows(table: object) -> list[list[str]]:
+    """Give the rows of a table that a step, whoever's it is, has told."""
+    rows = table if isinstance(table, list) else []
+    return [[str(cell) for cell in row] for row in rows if isinstance(row, list) and row]
 
 
 def _bar(rows: Callable[[], list[list[str]]]) -> Progress:

@@ -83,12 +83,13 @@ def resolve(
 def _check_spaces(settings: Sequence[Setting], known: Mapping[str, Parameter], problems: _Problems) -> None:
     """Hold search spaces, and points in them, to the parameters that they are made of."""
     drawn = {name: parameter for name, parameter in known.items() if parameter.type not in STRUCTURES}
-    searched = space.Space(())
+    searched, wrong = space.Space(()), False
     for setting in sorted(settings, key=lambda setting: setting.parameter.type != "space"):
         found: list[str] = []
         if setting.parameter.type == "space":
             searched = space.parse(setting.value, drawn, found)
-        elif setting.parameter.type == "points":
+            wrong = bool(found)
+        elif setting.parameter.type == "points" and not wrong:
             space.points(setting.value, searched, drawn, found)
         problems.of(setting.layer).extend(f"{setting.layer}: {setting.parameter.name}: {problem}" for problem in found)
 

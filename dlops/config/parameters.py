@@ -60,7 +60,7 @@ class Parameter:
             ValueError: `value` is not of this parameter's type, choices or range.
         """
         if value is None or value == "":
-            if self.optional or self.type == "str":
+            if self.optional or (self.type == "str" and not self.choices):
                 return ""
             raise ValueError("needs a value")
         if self.type in STRUCTURES:
@@ -146,12 +146,32 @@ def _flow(text: str) -> list[object]:
 
 
 def _structure(value: object) -> str:
-    if isinstance(value, str):
-        try:
-            value = yaml.load(value, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts, lists and mappings only
-        except yaml.YAMLError as error:
-            raise ValueError(f"takes YAML or JSON: {getattr(error, 'problem', None) or error}") from None
-    return json.dumps(value, ensure_ascii=False)
+    try:
+        if isinstance(value, str):
+            value = _read(value)
+        return json.dumps(_as_written(value), ensure_ascii=False)
+    except yaml.YAMLError as error:
+        raise ValueError(f"takes YAML or JSON: {getattr(error, 'problem', None) or error}") from None
+    except RecursionError:
+        raise ValueError("is nested too deep, or holds itself") from None
+
+
+def _read(text: str) -> object:
+    try:
+        return json.loads(text, parse_int=str, parse_float=str)
+    except ValueError:
+        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts, lists and mappings only
+
+
+def _as_written(value: object) -> object:
+    """Make every leaf a text."""
+    if isinstance(value, dict):
+        return {str(name): _as_written(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_written(item) for item in value]
+    if value is None:
+        raise ValueError("holds a value that is empty")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _joined(items: list[str]) -> str:

@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
 
 from dlops.config.parameters import Parameter, suggestion
@@ -28,6 +29,8 @@ KINDS = {
 }
 """Distributions, by the names that Ray Tune gives them, and what each takes. Both ends are included."""
 _WHEN = "when"
+_STEPS = 1e6
+"""Steps of quniform at most."""
 _LISTED = ("choice", "grid")
 
 
@@ -111,7 +114,7 @@ def points(text: str, space: Space, known: Mapping[str, Parameter], problems: li
                 problems.append(f"point {number}: {name!r} is not searched{suggestion(name, axes)}")
                 continue
             try:
-                texts[name] = known[name].canonical(value)
+                texts[name] = _text(known[name], value)
                 if not axes[name].holds(texts[name]):
                     problems.append(f"point {number}: {name}={texts[name]} is outside of what is searched")
             except ValueError as error:
@@ -131,7 +134,7 @@ def _axis(parameter: Parameter, told: object, known: Mapping[str, Parameter]) ->
         raise ValueError(f"{kind} takes {KINDS[kind]}")
     when = _conditions(told.get(_WHEN, {}), known)
     if kind in _LISTED:
-        texts = [parameter.canonical(value) for value in given]
+        texts = [_text(parameter, value) for value in given]
         if len(set(texts)) < len(texts):
             raise ValueError(f"{kind} names a value twice")
         return Axis(parameter.name, kind, values=tuple(texts), when=when)
@@ -155,9 +158,10 @@ def _figures(parameter: Parameter, kind: str, given: Sequence[object]) -> tuple[
     if kind != "quniform":
         return (low, high)
     step = float(Parameter(name="step", type=parameter.type).canonical(given[2]))
-    if step <= 0 or step > high - low:
+    if step <= 0 or step > high - low or (high - low) / step > _STEPS:
         raise ValueError(f"quniform takes a step above 0 and within the bounds, not {given[2]}")
-    return (low, low + math.floor((high - low) / step + 1e-9) * step, step)
+    first, last, size = (Decimal(repr(number)) for number in (low, high, step))
+    return (low, float(first + (last - first) // size * size), step)
 
 
 def _conditions(told: object, known: Mapping[str, Parameter]) -> dict[str, tuple[str, ...]]:
@@ -167,17 +171,33 @@ def _conditions(told: object, known: Mapping[str, Parameter]) -> dict[str, tuple
     for name, values in told.items():
         if name not in known:
             raise ValueError(f"when: {name!r} is no parameter{suggestion(name, known)}")
+        one = not isinstance(values, list) or (
+            known[name].type.startswith("list[") and not any(isinstance(value, list) for value in values)
+        )
+        if values == []:
+            raise ValueError(f"when: {name} names no value")
         try:
-            listed = values if isinstance(values, list) else [values]
-            found[name] = tuple(known[name].canonical(value) for value in listed)
+            found[name] = tuple(_text(known[name], value) for value in ([values] if one else values))
         except ValueError as error:
             raise ValueError(f"when: {name} {error}") from None
     return found
 
 
+def _text(parameter: Parameter, value: object) -> str:
+    """Give the one text of a value: a fraction that is whole has one text too, as have settings."""
+    text = parameter.canonical(value)
+    return repr(float(text)) if parameter.type == "float" and text else text
+
+
 def _ordered(axes: Iterable[Axis], problems: list[str]) -> tuple[Axis, ...]:
     """Put each axis after those that its conditions name, else in the order in which they were written."""
     by_name = {axis.name: axis for axis in axes}
+    problems += [
+        f"{axis.name}: when: {name} never is {', '.join(texts)}"
+        for axis in by_name.values()
+        for name, texts in axis.when.items()
+        if name in by_name and not any(by_name[name].holds(text) for text in texts)
+    ]
     graph = {name: [parent for parent in axis.when if parent in by_name] for name, axis in by_name.items()}
     try:
         return tuple(by_name[name] for name in TopologicalSorter(graph).static_order())

@@ -111,7 +111,15 @@ def fit(
     Raises:
         StepFailed: the loss is no finite number, memory is exhausted, or checkpoints cannot be written or read.
     """
-    return _fit(training.train, network, prepared, target, settings, seed, arithmetic)
+    trained = _fit(training.train, network, prepared, target, settings, seed, arithmetic)
+    in_its_own_units(network, target)
+    return trained
+
+
+def in_its_own_units(network: Network, target: Target) -> None:
+    """Let a network whose training is over, and was judged, answer in the units of the target."""
+    if isinstance(target, Number):
+        target.in_its_own_units(network.last)
 
 
 def attempt(
@@ -122,7 +130,7 @@ def attempt(
     arithmetic: Arithmetic,
     more: Sequence[pl.Callback],
 ) -> Fitted:
-    """Train as `fit` does, and test nothing; `more` are callbacks that look on.
+    """Train as `fit` does, test nothing, and leave a number in units of its deviation; `more` are callbacks.
 
     Raises:
         StepFailed: as `fit` does.
@@ -170,8 +178,6 @@ def _fit(
     loaders = _loaders(prepared.features, drawn) if prepared.features else _loaders(rows, drawn)
     ended = _train(how, network, target, chosen, loaders, about, settings, seed, arithmetic, more)
     chosen.finish(network)
-    if isinstance(target, Number):
-        target.in_its_own_units(network.last)
     return ended
 
 

@@ -38,8 +38,11 @@ def muted() -> Iterator[None]:
 @ranks.first_only
 def say(line: str) -> None:
     """Print one line of the step's story; what data put into it commands no terminal."""
-    if _muted:
-        return
+    if not _muted:
+        _print(line)
+
+
+def _print(line: str) -> None:
     sys.stdout.write(f"{visible(line)}\n")
     sys.stdout.flush()
 
@@ -69,7 +72,7 @@ class Progress:
             return
         self._last = now
         if self._file is None:
-            say(f"  {text or 'working'}, {done} of {self.total} {self.unit}")
+            _print(f"  {text or 'working'}, {done} of {self.total} {self.unit}")
         else:
             self._write(self._file, done, text, table)
 

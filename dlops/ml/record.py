@@ -54,11 +54,16 @@ def resolved(parameter: str, value: str) -> None:
 
     A copy that was fetched for this run alone is told as what it is a copy of.
     """
+    tag(f"resolved.{parameter}", original(value))
+
+
+def original(value: str) -> str:
+    """Give the name of what a copy was fetched from for this run alone; of all else the name that it has."""
     origins: dict[str, str] = json.loads(os.environ.get("DLOPS_ORIGINS") or "{}")
     for copy, origin in origins.items():
         if value.startswith(copy):
-            value = origin + value.removeprefix(copy)
-    tag(f"resolved.{parameter}", value)
+            return origin + value.removeprefix(copy)
+    return value
 
 
 @ranks.first_only

@@ -40,6 +40,24 @@ def model(
     _log_report(settings, dataset, chosen, rivals, found, spread)
     card = model_card.markdown(found, intended_use=settings.intended_use)
     record.text("model_card.md", card)
+    uri = untested(settings, location, dataset, network, tokenizer, card=card)
+    say(found["verdict"])
+    if found["warning"]:
+        say(f"Warning: {found['warning']}.")
+    say(f"Model {uri}")
+    return uri
+
+
+def untested(
+    settings: Finetune,
+    location: Location,
+    dataset: Dataset,
+    network: Network,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    card: str = "",
+) -> str:
+    """Log a trained network as a model, and no more; give its URI, the output `model`."""
     uri = packaging.log(
         *(network, tokenizer, dataset),
         max_length=settings.max_length,
@@ -48,10 +66,6 @@ def model(
         card=card,
     )
     record.output("model", uri)
-    say(found["verdict"])
-    if found["warning"]:
-        say(f"Warning: {found['warning']}.")
-    say(f"Model {uri}")
     return uri
 
 

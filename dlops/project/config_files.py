@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def local(name: Path, tracking_uri: str = "") -> Path:
         raise UsageError(f"Run {run.run_id} has no artifact {named[2]}.", hint="`dlops ui` shows what it has.")
     file = folders.cache() / "configs" / run.run_id / Path(named[2]).name
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f"{file.name}.beside")
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
     beside.write_text(text, encoding="utf-8")
     beside.replace(file)
     return file

@@ -219,7 +219,7 @@ class _Repository:
         self._git("fetch", "--quiet", "--no-tags", "--prune", "--no-recurse-submodules", self._remote.url, *refs)
 
     def _keeps_large_files(self, commit: str) -> bool:
-        return self._tried("grep", "--quiet", "filter=lfs", commit, "--", ":(glob)**/.gitattributes") is not None
+        return self._tried("grep", "--quiet", "^[^#]*filter=lfs", commit, "--", ":(glob)**/.gitattributes") is not None
 
     def _has(self, commit: str) -> bool:
         return self._tried("cat-file", "-e", f"{commit}^{{commit}}") is not None
@@ -272,12 +272,13 @@ def _environment(remote: Remote) -> dict[str, str]:
     """Let Git ask nobody, speak English, and know the credentials without writing them anywhere."""
     found = git.environment() | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_LFS_SKIP_SMUDGE": "0"}
     found.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
-    settings = dict(_LARGE_FILES) if _has_large_files() else {}
+    settings = list(_LARGE_FILES.items()) if _has_large_files() else []
     if remote.password:
         found |= {"DLOPS_REMOTE_USER": remote.user, "DLOPS_REMOTE_PASSWORD": remote.password}
-        settings[f"credential.{_site(remote.url)}.helper"] = _HELPER
+        helper = f"credential.{_site(remote.url)}.helper"
+        settings += [(helper, ""), (helper, _HELPER)]  # the user's own helpers are not asked, nor told the password
     first = int(found.get("GIT_CONFIG_COUNT") or 0)
-    for number, (key, value) in enumerate(settings.items(), first):
+    for number, (key, value) in enumerate(settings, first):
         found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return found | {"GIT_CONFIG_COUNT": str(first + len(settings))}
 

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dlops.config import folders
@@ -214,8 +214,9 @@ class Runs:
 
     def text(self, run_id: str, name: str) -> str:
         """Give the artifact `name` of a run, a text; empty where it has none."""
-        there = self._asked(lambda: self._client.list_artifacts(run_id))
-        return self._text(run_id, name) if name in {file.path for file in there} else ""
+        folder = str(PurePosixPath(name).parent)
+        there = self._asked(lambda: self._client.list_artifacts(run_id, None if folder == "." else folder))
+        return self._text(run_id, name) if name in {file.path for file in there if not file.is_dir} else ""
 
     def latest(self) -> str:
         """Give the id of the newest run.

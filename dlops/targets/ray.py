@@ -171,7 +171,7 @@ class Ray:
                 passing = isinstance(error, OSError) or _BUSY.search(str(error))
                 if pause is None or not passing:
                     place = f"The Ray cluster of target {self.name} ({masking.url(self.settings.address)})"
-                    shut = "Unauthorized" in str(error) or "Forbidden" in str(error)
+                    shut = type(error).__name__ == "AuthenticationError"
                     raise UnreachableError(
                         f"{place} did not do as asked: {tracking.first_line(error)}",
                         hint="Set RAY_AUTH_TOKEN to the cluster's token, or RAY_AUTH_TOKEN_PATH to a file with it."
@@ -198,14 +198,18 @@ class Ray:
                     options = {"timeout": _TIMEOUT, **options}
                     try:
                         return super()._do_request(*words, **options)
-                    except AuthenticationError:
-                        token = _token()
-                        if not token or "Authorization" in self._headers:
+                    except AuthenticationError as error:
+                        token, shown = _token(), {name.lower() for name in self._headers}
+                        if not token or "authorization" in shown or _WANTED not in str(error):
                             raise
                     self._headers["Authorization"] = f"Bearer {token}"
                     return super()._do_request(*words, **options)
 
             return Client(self.settings.address, headers=dict(self.settings.headers), verify=self.settings.verify)
+
+
+_WANTED = "Missing authentication token"
+"""What a cluster says that wants a token; a gateway before it says something else, and gets none."""
 
 
 def _token() -> str:

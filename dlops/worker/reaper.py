@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 HANDLE, LAUNCHER, PAGE = "dlops.handle", "dlops.launcher", "dlops.page"
 """Tags of a run that goes to a cluster: what the job is known by, which process hands it over, where it is shown."""
+SEARCH = "dlops.search"
+"""Tag of a search's run, and of the runs of its trials below it: the id of the first one."""
 LONGEST_TAG = 8000
 """Letters that every store takes."""
 SILENCE, _ABANDONED = 60.0, 3600.0
@@ -62,13 +64,13 @@ def end(client: MlflowClient, run_id: str, status: str, **tags: str) -> None:
 
 
 def _end_below(client: MlflowClient, run_id: str) -> None:
-    """End the open runs below one that has ended: nobody is left to do so, but for those that have a worker."""
-    experiment = client.get_run(run_id).info.experiment_id
-    which = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}'"
-    for run in client.search_runs([experiment], which, max_results=1000):
-        if identity(run) is None:
-            client.set_terminated(run.info.run_id, "KILLED")
-            _end_below(client, run.info.run_id)
+    """End the open trials of a search that has ended; whose a stranger's nested run is, nobody can say."""
+    run = client.get_run(run_id)
+    if SEARCH not in run.data.tags:
+        return
+    which = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}' AND tags.`{SEARCH}` != ''"
+    for trial in client.search_runs([run.info.experiment_id], which, max_results=1000):
+        client.set_terminated(trial.info.run_id, "KILLED")
 
 
 def _is_dead(worker: dict[str, str], run: Any) -> bool:

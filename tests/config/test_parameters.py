@@ -162,3 +162,26 @@ def test_suggestion_is_near_or_nothing():
 def test_infinity_is_no_default():
     with pytest.raises(ValueError, match="finite"):
         of("float").canonical(math.inf)
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("{a: {uniform: [1e-5, 1]}}", '{"a": {"uniform": ["1e-5", "1"]}}'),
+        ('{"a": [1.10, true, "x"]}', '{"a": ["1.10", "true", "x"]}'),
+        ({"a": [0.5, True, 3]}, '{"a": ["0.5", "true", "3"]}'),
+    ],
+)
+def test_a_structure_is_json_with_every_leaf_as_it_was_written(written, canonical):
+    space = Parameter(name="space", type="space", default="{}")
+    assert space.canonical(written) == canonical
+    assert space.canonical(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [("[", "takes YAML or JSON"), ("[" * 3000, "nested too deep"), ({"a": [None]}, "a value that is empty")],
+)
+def test_what_is_no_structure_is_refused(written, problem):
+    with pytest.raises(ValueError, match=problem):
+        Parameter(name="space", type="space", default="{}").canonical(written)

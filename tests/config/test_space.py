@@ -98,6 +98,9 @@ def test_an_axis_counts_beside_some_values_of_another_alone():
         ({"rank": {"randint": [1, 2], "when": {"strtegy": "lora"}}}, "when: 'strtegy' is no parameter"),
         ({"rank": {"randint": [1, 2], "when": {"strategy": "laura"}}}, "when: strategy 'laura' is not one of"),
         ({"rank": {"randint": [1, 2], "when": "lora"}}, "when takes a mapping"),
+        ({"rank": {"randint": [1, 2], "when": {"strategy": []}}}, "when: strategy names no value"),
+        ({"rate": {"quniform": [0.1, 1, 1e-8]}}, "a step above 0 and within the bounds"),
+        ({"strategy": {"choice": [""]}}, "needs a value"),
         (
             {
                 "rank": {"randint": [1, 2], "when": {"rows": 3}},
@@ -118,6 +121,25 @@ def test_everything_that_is_wrong_is_said_at_once():
     problems: list[str] = []
     space.parse("[]", KNOWN, problems)
     assert "takes a mapping" in problems[0]
+
+
+def test_what_never_holds_is_refused_and_a_list_is_one_value():
+    found, problems = read(
+        strategy={"choice": ["freeze"]},
+        rank={"randint": [1, 2], "when": {"strategy": "lora"}},
+    )
+    assert problems == ["rank: when: strategy never is lora"]
+    found, problems = read(rank={"randint": [1, 2], "when": {"stages": ["1", "2"]}})
+    assert problems == []
+    assert found.axes[0].when == {"stages": ("1,2",)}
+
+
+def test_a_fraction_has_one_text_and_the_last_step_is_met():
+    found, problems = read(rate={"choice": ["1", "0.5"]})
+    assert (found.axes[0].values, problems) == (("1.0", "0.5"), [])
+    assert read(rate={"choice": ["1", "1.0"]})[1] == ["rate: choice names a value twice"]
+    found, problems = read(rate={"quniform": ["0.1", "1", "0.3"]})
+    assert (found.axes[0].figures, problems) == ((0.1, 1.0, 0.3), [])
 
 
 @pytest.mark.parametrize(

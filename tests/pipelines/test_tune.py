@@ -17,6 +17,7 @@ from dlops.config import locations
 from dlops.data import splits, tables
 from tests.ml.conftest import simple_rows
 from tests.pipelines.conftest import EXACT
+from tests.pipelines.test_finetune import labelled
 
 FREEZE = ("strategy=freeze", "epochs=3", "scheduler=none")
 
@@ -129,7 +130,7 @@ def test_trials_beside_each_other_are_trained_as_one_after_the_other(steps, easy
 
 
 def test_the_winner_is_confirmed_by_other_seeds_and_trained_on_all_rows(steps, easy, tiny_model):
-    words = settings(tiny_model, *FREEZE, "trials=4", "confirm_seeds=3", "refit=true")
+    words = settings(tiny_model, *FREEZE, "trials=4", "confirm_seeds=3", "refit=true", "intended_use=Reviews: any.")
     run, done = steps.run("tune", *words)
     found = [child for child in steps.runs() if "dlops.confirmation" in child.data.tags]
     assert len(found) == 6, "three trials, two more seeds each"
@@ -149,6 +150,28 @@ def test_the_winner_is_confirmed_by_other_seeds_and_trained_on_all_rows(steps, e
     assert "trained once more, on train and val rows" in done.stdout
     assert "best_val_loss" not in run.data.metrics, "no val rows were left"
     assert "dlops.output.model" in run.data.tags
+    config = yaml.safe_load((steps.artifacts(run) / "best.yaml").read_text())
+    assert config["intended_use"] == "Reviews: any."
+
+
+def test_numbers_are_tested_as_finetune_tests_them(steps, tiny_model, monkeypatch):
+    monkeypatch.setenv("DLOPS_HOME", steps.environ["DLOPS_HOME"])
+    tables.write(str(locations.table("numbers")), labelled("number", pairs=False), {}, digest="d")
+    chosen = ("dataset=numbers", f"model={tiny_model}", "strategy=freeze", "epochs=3")
+    run, _ = steps.run("tune", *chosen, "scheduler=none", "trials=2", "search=random")
+    first = trials(steps, run)[0]
+    best = run.data.tags["dlops.output.best_run"]
+    values = json.loads(steps.client.get_run(best).data.tags["dlops.trial.values"])
+    alone, _ = steps.run("finetune", *chosen, *(f"{name}={text}" for name, text in values.items()))
+    for name in ("test_r2", "test_rmse", "best_val_rmse"):
+        assert run.data.metrics[name] == pytest.approx(alone.data.metrics[name], rel=1e-4), name
+    assert first.data.metrics["score"] < 0, "the root mean square error, turned round"
+    mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+    frame = pd.DataFrame({"text": ["a good film", "a bad film"]})
+    answers = [
+        mlflow.pyfunc.load_model(one.data.tags["dlops.output.model"]).predict(frame)["label"] for one in (run, alone)
+    ]
+    assert list(answers[0]) == pytest.approx(list(answers[1]), rel=1e-4)
 
 
 def test_a_search_on_other_data_does_not_go_on(steps, easy, tiny_model):

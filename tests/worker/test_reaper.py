@@ -58,25 +58,18 @@ def test_of_many_open_runs_those_of_dead_workers_are_closed(client, run, dead):
     assert reaper.close_dead_runs(client, []) == []
 
 
-def test_open_runs_below_one_that_is_ended_are_ended_too(client, run, dead):
-    parent = run(dead)
+def test_open_trials_of_a_search_that_is_ended_are_ended_too(client, run, dead):
+    parent = run(dead, **{reaper.SEARCH: "first"})
 
     def below(above, **tags):
         return client.create_run("0", tags={"mlflow.parentRunId": above, **tags}).info.run_id
 
-    child, done = below(parent), below(parent)
-    grandchild, other = below(child), below("another")
-    own = below(parent, **{"dlops.worker": json.dumps(processes.identity(os.getpid()))})
+    trial, done = (below(parent, **{reaper.SEARCH: "first"}) for _ in range(2))
+    other, own = below("another", **{reaper.SEARCH: "first"}), below(parent)
     client.set_terminated(done, "FINISHED")
     assert reaper.close_dead_runs(client, ["0"]) == [parent]
-    statuses = {one: client.get_run(one).info.status for one in (child, grandchild, done, other, own)}
-    assert statuses == {
-        child: "KILLED",
-        grandchild: "KILLED",
-        done: "FINISHED",
-        other: "RUNNING",
-        own: "RUNNING",
-    }, "one that has a worker of its own ends with that"
+    statuses = {one: client.get_run(one).info.status for one in (trial, done, other, own)}
+    assert statuses == {trial: "KILLED", done: "FINISHED", other: "RUNNING", own: "RUNNING"}
 
 
 def test_orphans_are_ended_and_a_run_that_ended_is_left_alone(client, run, dead):

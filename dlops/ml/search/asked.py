@@ -18,6 +18,9 @@ _FIXED = {
     "objective": "scores of another objective say nothing of each other",
     "seed": "the best of several seeds is luck: confirm_seeds judges the best trials by several",
     "seeds": "confirm_seeds judges the best trials by several",
+    "accelerator": "what computes decides of no score",
+    "devices": "every trial has one: others are for other trials",
+    "nodes": "every trial has one: others are for other trials",
     "resume_from": "it is for `dlops resume`",
     "intended_use": "it changes no score",
     "stall_seconds": "it changes no score",
@@ -41,7 +44,7 @@ def read(settings: Tune) -> tuple[Space, tuple[dict[str, str], ...]]:
     searched = space.parse(settings.space, _ALL, wrong)
     problems += [f"space: {problem}" for problem in wrong]
     wrong = []
-    points = space.points(settings.points, searched, _ALL, wrong)
+    points = space.points(settings.points, searched, _ALL, wrong) if not problems else ()
     problems += [f"points: {problem}" for problem in wrong]
     for axis in searched.axes:
         if axis.name not in KNOWN:
@@ -84,14 +87,22 @@ def _not_together(settings: Tune, searched: Space) -> list[str]:
     if settings.search != "grid" and searched.grid():
         names = ", ".join(axis.name for axis in searched.grid())
         problems.append(f"grid axes ({names}) are for search=grid: write choice, or set search=grid")
-    longest = max([settings.epochs, *_most_epochs(searched)])
+    drawn = {axis.name for axis in searched.axes if axis.kind != "grid"}
+    problems += [
+        f"the grid axis {axis.name} depends on {', '.join(above)}, which must be a grid axis too"
+        for axis in searched.grid()
+        if (above := drawn.intersection(axis.when))
+    ]
+    longest = most_epochs(settings, searched)
     if longest > _LONGEST:
         problems.append(f"a trial has at most {_LONGEST} epochs, not {longest}")
     return problems
 
 
-def _most_epochs(searched: Space) -> list[int]:
+def most_epochs(settings: Tune, searched: Space) -> int:
+    """Give how many epochs a trial may have."""
     axis = next((axis for axis in searched.axes if axis.name == "epochs"), None)
     if axis is None:
-        return []
-    return [int(axis.figures[1])] if axis.figures else [int(text) for text in axis.values]
+        return settings.epochs
+    drawn = int(axis.figures[1]) if axis.figures else max(int(text) for text in axis.values)
+    return max(settings.epochs, drawn)

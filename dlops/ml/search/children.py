@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -9,9 +10,12 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from dlops.errors import StepFailed
+from dlops.ml.checkpoint_artifacts import FOLDER
 from dlops.ml.search.trials import Trial
+from dlops.worker import masking
 
 _SEARCH, _VALUES, _SCORES = "dlops.search", "dlops.trial.values", "dlops.trial.scores"
 _STATUS, _SECONDS, _ERROR = "dlops.trial.status", "dlops.trial.seconds", "dlops.error"
@@ -30,8 +34,12 @@ _OF_NO_SCORE = frozenset(
     }
 )
 """Parameters that decide of no score, but by rounding."""
+_ORIGIN = frozenset({"mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit"})
+"""Tags that a search's run and its trials' have in common."""
 _PAGE = 1000
-_LONGEST = 8000
+_LONGEST, _LONGEST_PARAM = 8000, 6000
+WEIGHTS = "weights.safetensors"
+"""Artifact of a trial that may win: what its training has changed, as it was in the best epoch."""
 
 
 class Children:
@@ -42,12 +50,18 @@ class Children:
 
         `kind` names what of a search these are: one search has trials of several kinds.
         """
-        self._kind, self._number = kind, f"dlops.{kind}"
+        self.kind, self._number = kind, f"dlops.{kind}"
         self._client = MlflowClient()
         self._parent, self._fixed = parent, dict(fixed)
-        self._experiment = str(self._client.get_run(parent).info.experiment_id)
+        run = self._client.get_run(parent)
+        self._experiment = str(run.info.experiment_id)
+        self._origin = {name: text for name, text in run.data.tags.items() if name in _ORIGIN}
         self.search = parent
         """The search's first run: those that resume it belong to the same search."""
+        self.seconds = 0.0
+        """That the search took before, in all its parts."""
+        self._experiments = [self._experiment]
+        self._client.set_tag(parent, _SEARCH, parent)
 
     def resume(self, run_id: str) -> list[Trial]:
         """Belong to the search of another run, and give its trials in order; those that were open are interrupted.
@@ -55,15 +69,21 @@ class Children:
         Raises:
             StepFailed: they were of other data or settings, so that their scores say nothing here.
         """
-        self.search = self._client.get_run(run_id).data.tags.get(_SEARCH, run_id)
+        before = self._client.get_run(run_id)
+        self.search = before.data.tags.get(_SEARCH, run_id)
+        self._experiments = list({*self._experiments, str(before.info.experiment_id)})
         self._client.set_tag(self._parent, _SEARCH, self.search)
         found: dict[int, Trial] = {}
+        spans: dict[str, list[int]] = {}
         for run in self._runs():
+            ends = (run.info.start_time, run.info.end_time or run.info.start_time)
+            spans.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).extend(ends)
             self._check(run)
             trial = self._read(run)
             known = found.get(trial.number)
             if known is None or not known.is_over:  # the later one goes on where the earlier was interrupted
                 found[trial.number] = trial
+        self.seconds = sum(max(times) - min(times) for times in spans.values()) / 1000
         return [found[number] for number in sorted(found)]
 
     def _check(self, run: Any) -> None:
@@ -72,7 +92,7 @@ class Children:
         told = [
             f"{name} was {before.get(name, '')}, is {text}"
             for name, text in self._fixed.items()
-            if name not in searched and name not in _OF_NO_SCORE and before.get(name, "") != text
+            if name not in searched and name not in _OF_NO_SCORE and before.get(name, "") != masking.url(text)
         ]
         if told:
             raise StepFailed(
@@ -84,6 +104,7 @@ class Children:
         """Make a trial's run, with its parameters."""
         now = int(time.time() * 1000)
         tags = {
+            **self._origin,
             "mlflow.parentRunId": self._parent,
             "dlops.resumed_from": trial.resumed_from,
             _SEARCH: self.search,
@@ -93,13 +114,15 @@ class Children:
         run = self._client.create_run(
             self._experiment,
             start_time=now,
-            run_name=f"{self._kind}-{trial.number}",
+            run_name=f"{self.kind}-{trial.number}",
             tags={key: value for key, value in tags.items() if value},
         )
         trial.run_id = run.info.run_id
         values = {**self._fixed, **trial.values}
         self._client.log_batch(
-            trial.run_id, params=[Param(key, value) for key, value in values.items() if value], synchronous=True
+            trial.run_id,
+            params=[Param(key, masking.url(value)[:_LONGEST_PARAM]) for key, value in values.items() if value],
+            synchronous=True,
         )
 
     def end(self, trial: Trial) -> None:
@@ -120,6 +143,14 @@ class Children:
         )
         self._client.set_terminated(trial.run_id, _ENDS.get(trial.status, "FAILED"))
 
+    def forget(self, trial: Trial) -> None:
+        """Remove the weights and checkpoints that a trial kept; a store that keeps everything does no harm."""
+        with contextlib.suppress(Exception):  # each kind of store has errors of its own
+            repository = get_artifact_repository(self._client.get_run(trial.run_id).info.artifact_uri)
+            for file in repository.list_artifacts():
+                if file.path in (WEIGHTS, FOLDER):
+                    repository.delete_artifacts(file.path)
+
     def _runs(self) -> list[Any]:
         """List the runs of this search's trials, the oldest first."""
         which, order = (
@@ -129,7 +160,7 @@ class Children:
         found: list[Any] = []
         page = ""
         while True:
-            part = self._client.search_runs([self._experiment], which, 1, _PAGE, order, page or None)
+            part = self._client.search_runs(self._experiments, which, 1, _PAGE, order, page or None)
             found += part
             page = part.token
             if not page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
@@ -27,7 +28,7 @@ class Listed:
     ) -> dict[str, str] | None:
         """Give what comes next."""
         del refused
-        return dict(self.values[len(tried)]) if len(tried) < len(self.values) else None
+        return next((dict(values) for values in self.values if values not in tried), None)
 
     def tell(self, trial: Trial) -> None:
         """Learn nothing."""
@@ -45,8 +46,8 @@ def rules(settings: Tune) -> tuple[Scheduler, Stopping]:
     return Scheduler(), Stopping(whole)
 
 
-def means(candidates: Sequence[Trial], search: Search) -> dict[int, float]:
-    """Give the mean score of each candidate over all its seeds, by number; of seeds that failed, nothing is known."""
+def means(settings: Tune, candidates: Sequence[Trial], search: Search) -> dict[int, float]:
+    """Give the mean score of each candidate over all its seeds, by number; where one failed, minus infinity."""
     found = {}
     for trial in candidates:
         scores = [
@@ -54,5 +55,6 @@ def means(candidates: Sequence[Trial], search: Search) -> dict[int, float]:
             for other in search.trials
             if other.counts and {**other.values, "seed": ""} == {**trial.values, "seed": ""}
         ]
-        found[trial.number] = mean([trial.score, *scores])
+        whole = len(scores) >= settings.confirm_seeds - 1
+        found[trial.number] = mean([trial.score, *scores]) if whole else -math.inf
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from dlops.ml.datasets import Dataset
 from dlops.ml.fine_tuning import Prepared
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.networks import Network
+from dlops.ml.search.children import WEIGHTS
 from dlops.ml.search.search import Report
 from dlops.ml.search.trials import Trial
 from dlops.ml.settings import Finetune, Tune
@@ -32,21 +34,14 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-WEIGHTS = "weights.safetensors"
-"""Artifact of a trial that may win: what its training has changed, as it was in the best epoch."""
 _KNOWN = {parameter.name: parameter for parameter in schema.parameters(Finetune)}
 
 
 def settings_of(tune: Tune, values: Mapping[str, str]) -> Finetune:
-    """Give the settings by which `finetune` would do what a trial does."""
+    """Give the settings by which `finetune` would do what a trial does: on one device, for others are other trials'."""
     given = {field.name: getattr(tune, field.name) for field in fields(Finetune)}
     tried = {name: _KNOWN[name].value(text) for name, text in values.items()}
-    return Finetune(**{**given, **tried, "resume_from": None})
-
-
-def texts_of(settings: Finetune) -> dict[str, str]:
-    """Give the canonical text of each setting of `finetune`."""
-    return {name: parameter.canonical(getattr(settings, name)) for name, parameter in _KNOWN.items()}
+    return Finetune(**{**given, **tried, "resume_from": None, "devices": 1, "nodes": 1})
 
 
 @dataclass(frozen=True)
@@ -66,10 +61,12 @@ class Ready:
 class Training:
     """The objective of `tune`: trains as `finetune` would, and scores each epoch on the val rows."""
 
-    def __init__(self, settings: Tune) -> None:
-        """Take what does not depend on the trial from the settings; nothing is read yet."""
+    def __init__(self, settings: Tune, dataset: Dataset | None = None) -> None:
+        """Take what does not depend on the trial from the settings; nothing is read yet but for the `dataset`."""
         self._tune = settings
         self._kept: dict[str, tuple[Hashable, Any]] = {}
+        if dataset:
+            self._kept["dataset"] = ((settings.dataset,), dataset)
 
     def __call__(self, trial: Trial, report: Report, keeps: Callable[[float], bool]) -> None:
         """Train within the trial's run.
@@ -113,7 +110,10 @@ class Training:
         balanced = settings.class_weights == "balanced"
         target = targets.of(dataset.kind, dataset.labels, dataset.train.labels, balanced=balanced)
         network, tokenizer = self._network(settings, location, target, arithmetic)
-        about = (settings.dataset, location, settings.max_length, settings.micro_tokens, settings.class_weights)
+        about = (
+            *(settings.dataset, location, settings.max_length, settings.micro_tokens, settings.class_weights),
+            arithmetic,
+        )
         rows = self._once("rows", about, lambda *_: fine_tuning.rows(dataset, tokenizer, target, settings, arithmetic))
         prepared = self._once(
             "prepared",
@@ -160,11 +160,13 @@ def with_weights(ready: Ready, trial: Trial) -> None:
     with scratch.folder() as folder:
         try:
             file = Path(MlflowClient().download_artifacts(trial.run_id, WEIGHTS, str(folder)))
-            ready.network.load_state_dict(load_file(file), strict=False)
+            unknown = ready.network.load_state_dict(load_file(file), strict=False).unexpected_keys
+            if unknown:
+                raise KeyError(unknown)
         except Exception as error:  # each kind of store has errors of its own
             raise StepFailed(
                 f"The weights of trial {trial.number} (run {trial.run_id}) cannot be read: {error}",
-                hint="refit=true trains the winner once more.",
+                hint="Resume the search with refit=true, which trains the winner once more.",
             ) from error
 
 
@@ -201,7 +203,10 @@ class _Reports(pl.Callback):  # type: ignore[misc]  # Lightning has no types for
         """Runs after the validation of the same epoch."""
         if module.result is None:
             return
-        self._scores.append(module.result.score)
+        score = module.result.score
+        if not math.isfinite(score):
+            raise StepFailed(f"The score of epoch {trainer.current_epoch + 1} is {score}.")
+        self._scores.append(score)
         last = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
-        if not self._report(module.result.score, last=last):
+        if not self._report(score, last=last):
             self.was_ended = trainer.should_stop = True

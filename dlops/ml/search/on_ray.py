@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +30,12 @@ from dlops.ml.settings import Tune
 _PASSED = ("MLFLOW_", "HF_", "DLOPS_HOME", "TRANSFORMERS_", "OMP_")
 """Beginnings of the names of variables that trials get, with those that a target gives its jobs."""
 _OWN = frozenset({"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "DLOPS_PROGRESS", "DLOPS_ORIGINS"})
+_KINDS = ("CPU", "GPU")
 _CPUS = 2.0
 _LIVES = 2
 """Times that a trial whose process or node was lost begins again, from its last checkpoint."""
+_UNWINDING = "600"
+"""Seconds that a training has to end when its process is to be another's; a trial that has not is lost to Ray Tune."""
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files that nobody reads: trials are runs
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -87,7 +92,7 @@ def run(search: Search, settings: Tune, make: Callable[[], Objective]) -> None:
         try:
             tuner.fit()
         finally:
-            for left in [trial for trial in search.trials if trial.status == "running"]:
+            for left in searcher.open():
                 search.end(left, "interrupted")
 
 
@@ -99,6 +104,7 @@ class _Searcher(Searcher):
         self._search = search
         self.known: dict[str, Trial] = {}
         """The search's trials by the names that Ray Tune gives them."""
+        self._ended: set[int] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """Begin the next trial."""
@@ -110,18 +116,22 @@ class _Searcher(Searcher):
             "number": trial.number,
             "values": trial.values,
             "run_id": trial.run_id,
-            "resumed_from": trial.resumed_from,
-            "keep_above": self._search.least_kept(),
+            "keep_from": self._search.least_kept(),
         }
+
+    def open(self) -> list[Trial]:
+        """List the trials whose end was not recorded."""
+        return [trial for trial in self.known.values() if trial.number not in self._ended]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Hear nothing: the scheduler does, and decides."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record how a trial ended; of one that was lost, `_Losses` does."""
+        trial, said = self.known[trial_id], result or {}
+        self._ended.add(trial.number)
         if error:
             return
-        trial, said = self.known[trial_id], result or {}
         self._search.end(trial, said.get("status"), said.get("error", ""))
 
     def save(self, checkpoint_path: str) -> None:
@@ -179,8 +189,9 @@ def _trial(
     os.environ.update(environment)
     for name in _OWN:
         os.environ.pop(name, None)
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = _UNWINDING  # what is ended early has that time to end
     torch.set_num_threads(threads)
-    trial = Trial(config["number"], dict(config["values"]), config["run_id"], resumed_from=config["resumed_from"])
+    trial = Trial(config["number"], dict(config["values"]), config["run_id"], resumed_from=config["run_id"])
 
     def report(score: float, *, last: bool = False) -> bool:
         trial.note(score)
@@ -188,7 +199,7 @@ def _trial(
         return True
 
     try:
-        _objective(make)(trial, report, lambda score: score > config["keep_above"])
+        _objective(make)(trial, report, lambda score: score >= config["keep_from"])
     except Exception as error:
         status, told = ending(error)
         tune.report({"status": status, "error": told})
@@ -204,13 +215,16 @@ def _connected() -> Iterator[None]:
     """Be connected to the cluster that this is a job of, or to one of this machine that begins and ends here."""
     address, before = os.environ.get("RAY_ADDRESS"), dict(os.environ)
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     os.environ.update(_QUIET)
     try:
         if address:
             ray.init(address=address, runtime_env={"working_dir": str(Path.cwd())}, **quiet)
         else:
             os.environ.setdefault("RAY_AUTH_TOKEN", _token())
-            ray.init(include_dashboard=False, **quiet)
+            ray.init(address="local", include_dashboard=False, **quiet)
+        for number, handler in handlers.items():  # Ray takes them, and would end the step as it does
+            signal.signal(number, handler)
         yield
     finally:
         ray.shutdown()
@@ -226,10 +240,16 @@ def _token() -> str:
 
 
 def _room(settings: Tune) -> Room:
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = _resources()
+    if len(nodes) > 1 and json.loads(os.environ.get("DLOPS_ORIGINS") or "{}"):
+        raise StepFailed(
+            "What was sent here with the job is on this node alone: trials on the others could not read it.",
+            hint="Name dataset and model by a place that every node reaches, or set engine=process.",
+        )
     most = max(node.get("CPU", 0.0) for node in nodes)
-    gpus = settings.trial_gpus or (1.0 if any(node.get("GPU") for node in nodes) else 0.0)
-    cpus = settings.trial_cpus or min(_CPUS, most)
+    some = settings.accelerator != "cpu" and any(node.get("GPU") for node in nodes)
+    gpus = settings.trial_gpus or (1.0 if some else 0.0)
+    cpus = settings.trial_cpus or max(1.0, min(_CPUS, most))
     room = sum(_fitting(node, cpus, gpus) for node in nodes)
     if not room:
         raise StepFailed(
@@ -237,6 +257,19 @@ def _room(settings: Tune) -> Room:
             hint="Ask for less: trial_cpus=1 trial_gpus=0.5.",
         )
     return Room(cpus, gpus, min(room, settings.concurrency or room))
+
+
+def _resources() -> list[dict[str, float]]:
+    """Give what each node has for trials: what this job itself holds is taken off its own node."""
+    here = ray.get_runtime_context().get_node_id()
+    every, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
+    found = []
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["Alive"]:
+            own = node["NodeID"] == here
+            held = {name: every.get(name, 0.0) - free.get(name, 0.0) if own else 0.0 for name in _KINDS}
+            found.append({name: node["Resources"].get(name, 0.0) - held[name] for name in _KINDS})
+    return found
 
 
 def _fitting(node: Mapping[str, float], cpus: float, gpus: float) -> int:

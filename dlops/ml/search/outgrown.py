@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-_MORE = frozenset({"batch_size", "batch_tokens", "micro_tokens", "max_length", "lora_rank", "unfreeze_layers"})
+_MORE = frozenset({"batch_size", "micro_tokens", "max_length", "lora_rank", "unfreeze_layers"})
 """Parameters of which more needs more memory, and never less."""
-_ALIKE = frozenset({"model", "strategy", "head", "precision", "accelerator", "objective"})
+_ALIKE = frozenset({"batch_tokens", "model", "strategy", "head", "precision", "accelerator", "objective"})
 """Parameters of which another value may need any memory: nothing follows from one for the other."""
 
 
@@ -19,6 +20,11 @@ def reaches(values: Mapping[str, str], too_large: Mapping[str, str]) -> bool:
     if not decisive or any(name not in values for name in decisive):
         return False
     return all(
-        float(values[name]) >= float(too_large[name]) if name in _MORE else values[name] == too_large[name]
+        _size(name, values[name]) >= _size(name, too_large[name]) if name in _MORE else values[name] == too_large[name]
         for name in decisive
     )
+
+
+def _size(name: str, text: str) -> float:
+    """Give how much a parameter asks for: of micro_tokens, 0 asks for all at once."""
+    return math.inf if name == "micro_tokens" and text == "0" else float(text)

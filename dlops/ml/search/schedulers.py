@@ -80,13 +80,13 @@ class Median(Scheduler):
         return epochs < self.grace or len(rivals) < self.fewest or trial.score >= median(rivals)
 
 
-def of(settings: Tune) -> Scheduler:
-    """Give what the settings ask for."""
+def of(settings: Tune, epochs: int) -> Scheduler:
+    """Give what the settings ask for; a trial has so many `epochs` at most."""
     match settings.scheduler:
         case "asha":
             return Asha(settings.grace_epochs, settings.reduction)
         case "hyperband":
-            return Hyperband(settings.grace_epochs, settings.reduction, settings.epochs)
+            return Hyperband(settings.grace_epochs, settings.reduction, epochs)
         case "median":
             return Median(settings.grace_epochs)
         case _:

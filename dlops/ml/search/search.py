@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from dlops.errors import DlopsError
@@ -56,11 +59,15 @@ class Search:
         *,
         before: list[Trial] | None = None,
         kept: int = 1,
+        refuses: Callable[[Mapping[str, str]], bool] | None = None,
         show: Callable[[Search], None] | None = None,
     ) -> None:
-        """Take its parts; `kept` is how many of the best trials keep their weights."""
+        """Take its parts; `kept` is how many of the best trials keep their weights, `refuses` what is not tried."""
         self._study, self._scheduler, self._stopping, self._children = study, scheduler, stopping, children
         self._kept, self._display = kept, show
+        self._refuses = refuses
+        self._above: dict[int, float] = {}
+        """Scores from which the weights of trials were kept, by number; of those that still are."""
         self.trials: list[Trial] = list(before or [])
         """All that began, in order."""
         self.reason = ""
@@ -81,7 +88,7 @@ class Search:
         if values is None:
             self.reason = self.reason or "there is nothing else to try"
             return None
-        self.trials.append(Trial(len(self.trials), values))
+        self.trials.append(Trial(1 + max((trial.number for trial in self.trials), default=-1), values))
         return self._begun(self.trials[-1])
 
     def report(self, trial: Trial, score: float, *, last: bool = False, epoch: int = 0) -> bool:
@@ -97,10 +104,10 @@ class Search:
 
     def keeps(self, score: float) -> bool:
         """Say whether a trial that ended with this score is among the best so far."""
-        return score > self.least_kept()
+        return score >= self.least_kept()
 
     def least_kept(self) -> float:
-        """Give the score above which a trial is among the best so far."""
+        """Give the score from which a trial is among the best so far."""
         if not self._kept:
             return math.inf
         leading = best(self.trials, self._kept)
@@ -108,15 +115,17 @@ class Search:
 
     def end(self, trial: Trial, status: Status | None = None, error: str = "") -> None:
         """Record how a trial ended."""
-        if status or trial.status == "running":
-            trial.status = status or "finished"
-        trial.error = error
-        trial.seconds = time.monotonic() - self._began[trial.number]
-        self._children.end(trial)
-        if trial.is_over:
-            self._study.tell(trial)
-            self._tell(trial)
-        self._show_all()
+        with _undisturbed():
+            if status or trial.status == "running":
+                trial.status = status or "finished"
+            trial.error = error
+            trial.seconds = time.monotonic() - self._began[trial.number]
+            self._children.end(trial)
+            if trial.is_over:
+                self._study.tell(trial)
+                self._tell(trial)
+            self._forget_outdone()
+            self._show_all()
 
     def tried(self, trial: Trial, work: Callable[[], None]) -> None:
         """Do a trial's work, and record its end, whatever that is."""
@@ -129,6 +138,20 @@ class Search:
             raise
         else:
             self.end(trial)
+
+    def _forget_outdone(self) -> None:
+        """Remove what trials kept that are no longer among the best."""
+        leading = {trial.number for trial in best(self.trials, self._kept)}
+        for trial in self.trials:
+            above = self._above.get(trial.number, math.inf)
+            if trial.status == "finished" and trial.number not in leading and trial.score >= above:
+                del self._above[trial.number]
+                self._children.forget(trial)
+
+    @property
+    def failed(self) -> bool:
+        """Whether more trials have failed than may."""
+        return self._stopping.has_failed(self.trials)
 
     @property
     def best(self) -> Trial | None:
@@ -146,12 +169,17 @@ class Search:
         ]
         return self._study.ask(
             [trial.values for trial in self.trials],
-            lambda values: any(outgrown.reaches(values, large) for large in too_large),
+            lambda values: (
+                bool(self._refuses and self._refuses(values))
+                or any(outgrown.reaches(values, large) for large in too_large)
+            ),
         )
 
     def _begun(self, trial: Trial) -> Trial:
         self._began[trial.number] = time.monotonic()
-        self._children.begin(trial)
+        self._above[trial.number] = self.least_kept()
+        with _undisturbed():
+            self._children.begin(trial)
         self._show_all()
         return trial
 
@@ -167,7 +195,8 @@ class Search:
         told = f"; best {leading.score:.4f} (trial {leading.number})" if leading else ""
         why = f": {trial.error.splitlines()[0]}" if trial.error else ""
         status = trial.status.replace("_", " ")
-        say(f"Trial {trial.number} {status}, {score} after {epochs}, {trial.seconds:.1f} s ({chosen}){told}{why}")
+        name = self._children.kind.capitalize()
+        say(f"{name} {trial.number} {status}, {score} after {epochs}, {trial.seconds:.1f} s ({chosen}){told}{why}")
 
 
 def ending(error: BaseException) -> tuple[Status, str]:
@@ -176,4 +205,23 @@ def ending(error: BaseException) -> tuple[Status, str]:
         return "out_of_memory", str(error) or type(error).__name__
     if isinstance(error, DlopsError):
         return "failed", str(error)
-    return "failed", "".join(traceback.format_exception(error))
+    return "failed", f"{type(error).__name__}: {error}\n" + "".join(traceback.format_exception(error))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let a signal that ends the step wait for what is recorded as a whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    came: list[int] = []
+    for number in before:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])

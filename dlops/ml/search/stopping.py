@@ -17,6 +17,8 @@ class Stopping:
     settings: Tune
     seconds_before: float = 0.0
     """That the search took before it was interrupted."""
+    failed_before: int = 0
+    """Trials that had failed then: what was wrong may be mended."""
     _began: float = field(default_factory=lambda: time.monotonic())
 
     @property
@@ -28,7 +30,7 @@ class Stopping:
         """Say why no further trial begins; nothing if one may."""
         chosen = self.settings
         over = [trial for trial in trials if trial.is_over]
-        if sum(trial.status == "failed" for trial in over) > chosen.failures:
+        if self.has_failed(trials):
             return f"more than {chosen.failures} trials have failed"
         if len(trials) >= chosen.trials:
             return f"{chosen.trials} trials have begun"
@@ -39,6 +41,10 @@ class Stopping:
         if chosen.plateau and _since_best(over) >= chosen.plateau:
             return f"{chosen.plateau} trials in a row were no better"
         return ""
+
+    def has_failed(self, trials: Sequence[Trial]) -> bool:
+        """Say whether more trials have failed than may."""
+        return sum(trial.status == "failed" for trial in trials) - self.failed_before > self.settings.failures
 
 
 def _since_best(over: Sequence[Trial]) -> int:

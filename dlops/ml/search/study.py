@@ -52,8 +52,8 @@ class Study:
         self._study = optuna.create_study(direction="maximize", sampler=RandomSampler(seed=seed))
         self._asked: dict[int, optuna.trial.Trial] = {}
         self._is_grid = search == "grid"
-        self._points = [*points, *(self._grid() if self._is_grid else [])]
-        self._worst = 0.0
+        self._points = [self._counting(point) for point in [*points, *(self._grid() if self._is_grid else [])]]
+        self._worst: float | None = None
 
     @property
     def size(self) -> int | None:
@@ -69,12 +69,16 @@ class Study:
         """
         if not tried:
             return self.defaults()
+
+        def unfit(values: Mapping[str, str]) -> bool:
+            return values in tried or refused(values)
+
         for point in self._points:
             known = any(point.items() <= values.items() for values in tried)
-            if not known and (values := self._drawn(len(tried), refused, point=point)) is not None:
+            if not known and (values := self._drawn(len(tried), unfit, point=point)) is not None:
                 return values
         for attempt in range(0 if self._is_grid else _ATTEMPTS):
-            if (values := self._drawn(len(tried), lambda new: new in tried or refused(new), attempt)) is not None:
+            if (values := self._drawn(len(tried), unfit, attempt)) is not None:
                 return values
         return None
 
@@ -96,7 +100,8 @@ class Study:
         asked = self._study.ask()
         values, given = {}, dict(self._fixed)
         for axis in self._space.counting(given):
-            values[axis.name] = given[axis.name] = self._suggested(axis, asked)
+            drawn = self._suggested(axis, asked)
+            values[axis.name] = given[axis.name] = (point or {}).get(axis.name, drawn)
         if refused(values):
             self._study.tell(asked, state=TrialState.FAIL)
             return None
@@ -112,11 +117,11 @@ class Study:
             return  # the defaults may lie outside of what is searched
         asked = self._asked.pop(trial.number, None)
         scores = dict(enumerate(trial.scores, start=1))
-        self._worst = min([self._worst, *trial.scores])
+        self._worst = min([*([] if self._worst is None else [self._worst]), *trial.scores], default=None)
         fits = trial.status in ("finished", "pruned") and bool(scores)
         frozen = optuna.trial.create_trial(
             state=TrialState.PRUNED if trial.status == "pruned" and fits else TrialState.COMPLETE,
-            value=trial.score if fits else self._worst,
+            value=trial.score if fits else self._worst or 0.0,
             params={name: self._plain(name, text) for name, text in trial.values.items()},
             distributions={name: self._distribution(axes[name]) for name in trial.values},
             intermediate_values=scores if fits else {},
@@ -131,13 +136,19 @@ class Study:
 
         Empty where too few trials were finished to tell.
         """
-        finished = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        finished = [
+            trial
+            for trial in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            if not any(value > 0 for value in trial.constraints.values())
+        ]
         if len(finished) < 2 or len({trial.value for trial in finished}) < 2:
             return {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            those = optuna.create_study(direction="maximize")
+            those.add_trials(finished)
             evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._seed)
-            found = optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+            found = optuna.importance.get_param_importances(those, evaluator=evaluator)
         return {name: float(share) for name, share in found.items()}
 
     def _sampler(self, about: str, *, by_chance: bool) -> BaseSampler:
@@ -157,7 +168,7 @@ class Study:
                 return str(asked.suggest_int(axis.name, one.low, one.high, step=one.step))
             case FloatDistribution() as one:
                 drawn = asked.suggest_float(axis.name, one.low, one.high, step=one.step, log=one.log)
-                typed = float(f"{drawn:.{_DIGITS}g}")
+                typed = drawn if one.step else float(f"{drawn:.{_DIGITS}g}")
                 return self._known[axis.name].canonical(min(one.high, max(one.low, typed)))
             case _:
                 raise TypeError(axis.kind)
@@ -174,6 +185,11 @@ class Study:
         """Give a value as Optuna has it: a number where the axis has figures, else the text."""
         axis = next(axis for axis in self._space.axes if axis.name == name)
         return text if axis.values else self._known[name].value(text)
+
+    def _counting(self, point: Mapping[str, str]) -> dict[str, str]:
+        """Leave out what does not count beside the rest of a point."""
+        counting = {axis.name for axis in self._space.counting({**self._fixed, **point})}
+        return {name: text for name, text in point.items() if name in counting}
 
     def _grid(self) -> list[dict[str, str]]:
         """Give every value of each grid axis with every one of the others, as far as they count beside each other."""

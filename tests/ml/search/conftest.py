@@ -37,7 +37,14 @@ def begun(settings: Tune, resume: str = "", **others) -> Search:
     """Begin a search below the open run."""
     children = Children(mlflow.active_run().info.run_id, asked.fixed(settings))
     before = children.resume(resume) if resume else []
-    return Search(studied(settings), schedulers.of(settings), Stopping(settings), children, before=before, **others)
+    return Search(
+        studied(settings),
+        schedulers.of(settings, settings.epochs),
+        Stopping(settings),
+        children,
+        before=before,
+        **others,
+    )
 
 
 def trial(number=0, scores=(), status="finished", **values) -> Trial:

@@ -56,7 +56,7 @@ def test_median_ends_what_is_below_the_others_average():
     ("name", "kind"), [("asha", Asha), ("hyperband", Hyperband), ("median", Median), ("none", Scheduler)]
 )
 def test_the_settings_choose(name, kind):
-    found = schedulers.of(tuned(scheduler=name, epochs=9, grace_epochs=2, reduction=4))
+    found = schedulers.of(tuned(scheduler=name, grace_epochs=2, reduction=4), 9)
     assert type(found) is kind
     if name in ("asha", "hyperband"):
         assert (found.grace, found.reduction) == (2, 4)

@@ -9,7 +9,9 @@ import pytest
 
 from dlops.errors import StepFailed
 from dlops.ml import memory
-from dlops.ml.search import in_process
+from dlops.ml.search import asked, in_process
+from dlops.ml.search.children import WEIGHTS, Children
+from dlops.ml.search.stopping import Stopping
 from dlops.ml.search.trials import best
 from tests.ml.search.conftest import begun, tuned
 from tests.ml.search.stand_in import StandIn, score
@@ -164,8 +166,49 @@ def test_the_best_are_those_that_were_trained_to_their_end(run):
         search.report(trial, value, last=True)
         search.end(trial, status)
     assert [trial.number for trial in best(search.trials, 3)] == [2, 0]
-    assert search.keeps(0.7)
-    assert not search.keeps(0.6)
+    assert search.keeps(0.6), "of those that are alike, the first may come later, after an interruption"
+    assert not search.keeps(0.59)
+
+
+def test_what_does_not_go_together_is_not_tried(run):
+    search = begun(tuned(trials=6, search="random"), refuses=lambda values: values["batch_size"] != "16")
+    in_process.run(search, StandIn())
+    assert len(search.trials) == 6
+    assert {trial.values["batch_size"] for trial in search.trials} == {"16"}
+
+
+def test_failures_before_an_interruption_do_not_count_again(run):
+    settings = tuned(trials=9, failures=1)
+    with mlflow.start_run(nested=True) as first:
+        search = begun(settings)
+        in_process.run(search, StandIn({(number, 1): StepFailed("no") for number in range(2)}))
+        assert search.failed
+    children = Children(mlflow.active_run().info.run_id, asked.fixed(settings))
+    before = children.resume(first.info.run_id)
+    failed = sum(trial.status == "failed" for trial in before)
+    assert Stopping(settings, failed_before=failed).reason(before) == ""
+    assert children.seconds > 0
+
+
+def test_a_search_of_other_settings_does_not_go_on(run):
+    with mlflow.start_run(nested=True) as first:
+        in_process.run(begun(tuned(trials=1)), StandIn())
+    with pytest.raises(StepFailed, match=r"weight_decay was 0\.01, is 0\.2"):
+        begun(tuned(trials=2, weight_decay=0.2), resume=first.info.run_id)
+    begun(tuned(trials=2, micro_tokens=99), resume=first.info.run_id)
+
+
+def test_what_outdone_trials_kept_is_removed(run, store):
+    search = begun(tuned(trials=3))
+    for value in (0.5, 0.7, 0.6):
+        trial = search.next()
+        search.report(trial, value, last=True)
+        if search.keeps(trial.score):
+            store.log_text(trial.run_id, "weights", WEIGHTS)
+            store.log_text(trial.run_id, "state", "checkpoints/1")
+        search.end(trial)
+    kept = [[file.path for file in store.list_artifacts(trial.run_id)] for trial in search.trials]
+    assert kept == [[], ["checkpoints", WEIGHTS], []]
 
 
 def test_two_hundred_trials_take_little_each(run):

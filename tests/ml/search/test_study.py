@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -132,6 +133,50 @@ def test_defaults_outside_of_the_space_are_tried_all_the_same():
     assert found == [{"head_learning_rate": "0.001"}]
     study.tell(trial(0, [0.9], **found[0]))
     assert study.ask(found, never) is not None
+    assert study.importance() == {}
+
+
+@pytest.mark.parametrize(
+    ("axes", "point", "expected"),
+    [
+        ({"weight_decay": {"uniform": [0, 0.5]}}, {"weight_decay": "0"}, {"weight_decay": "0.0"}),
+        ({"weight_decay": {"uniform": [0, 0.5]}}, {"weight_decay": "0.0123456"}, {"weight_decay": "0.0123456"}),
+        (
+            {
+                "strategy": {"choice": ["no_freeze", "lora"]},
+                "lora_rank": {"randint": [2, 16], "when": {"strategy": "lora"}},
+            },
+            {"strategy": "no_freeze", "lora_rank": "4"},
+            {"strategy": "no_freeze"},
+        ),
+    ],
+)
+def test_a_point_is_tried_once_as_it_was_written(axes, point, expected):
+    study = studied(tuned(axes, points=json.dumps([point]), search="random"))
+    tried = [study.ask([], never)]
+    for _ in range(4):
+        tried.append(study.ask(tried, never))
+    assert tried.count(expected) == 1
+    assert expected in tried[:2]
+    assert len({json.dumps(values) for values in tried}) == 5
+
+
+def test_steps_are_kept_to_the_last_digit():
+    study, tried = studied(tuned({"warm_up": {"quniform": [0, 0.2, 0.00125]}}, search="random")), []
+    for number in range(20):
+        tried.append(study.ask(tried, never))
+        study.tell(trial(number, [float(tried[-1]["warm_up"])], **tried[-1]))
+    steps = [float(values["warm_up"]) / 0.00125 for values in tried[1:]]
+    assert all(abs(step - round(step)) < 1e-9 for step in steps)
+
+
+def test_trials_that_failed_say_nothing_of_what_decides():
+    study, tried = studied(tuned(search="random")), []
+    for number in range(20):
+        tried.append(study.ask(tried, never))
+        failed = number % 2 == 1
+        status = "failed" if failed else "finished"
+        study.tell(trial(number, [] if failed else [-50.0], status=status, **tried[-1]))
     assert study.importance() == {}
 
 
