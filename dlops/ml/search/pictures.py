@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from dlops.ml.search.trials import Trial
+from dlops.ml.search.trials import Trial, best
 
 _BLUE, _ORANGE, _GREY, _RED = "#2563a8", "#d9822b", "#9aa5b1", "#b03a3a"
 _KINDS = {"finished": ("finished", _BLUE, "o"), "pruned": ("ended early", _GREY, "v")}
@@ -29,6 +30,7 @@ def history(trials: Sequence[Trial], title: str) -> Figure:
     leading = [max(trial.score for trial in finished[: place + 1]) for place in range(len(finished))]
     axes.step([trial.number for trial in finished], leading, where="post", color=_ORANGE, label="best so far")
     axes.set(xlabel="trial", ylabel="val score", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes)
     axes.legend(frameon=False, fontsize=8)
     return figure
@@ -47,17 +49,18 @@ def importance(shares: Mapping[str, float], title: str) -> Figure:
 
 
 def parallel(trials: Sequence[Trial], title: str) -> Figure:
-    """Draw each finished trial as a line through its values, the higher its score the darker: parallel coordinates."""
+    """Draw each trial with a score as a line through its values, the higher the darker, the best one in orange."""
     some = sorted((trial for trial in trials if trial.scores), key=lambda trial: trial.score)
     names = list(dict.fromkeys(name for trial in some for name in trial.values))
     scales = {name: _Scale([trial.values[name] for trial in some if name in trial.values]) for name in names}
     figure = Figure(figsize=(max(6.4, 1.5 * (len(names) + 1)), 4.2), layout="constrained")
     axes = figure.subplots()
     low, high = some[0].score, some[-1].score
+    leading = next(iter(best(trials)), None)
     for trial in some:
         height = (trial.score - low) / (high - low) if high > low else 1.0
         places = [scales[name].place(trial.values[name]) if name in trial.values else math.nan for name in names]
-        colour, width = (_ORANGE, 2.2) if trial is some[-1] else (_BLUE, 0.9)
+        colour, width = (_ORANGE, 2.2) if trial is leading else (_BLUE, 0.9)
         axes.plot([*places, height], color=colour, alpha=0.15 + 0.85 * height, linewidth=width, marker=".")
     for place, name in enumerate(names):
         for height, text in scales[name].ticks:

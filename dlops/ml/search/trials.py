@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -57,6 +58,6 @@ class Trial:
         return max(self.scores[:epochs])
 
 
-def best(trials: list[Trial], count: int = 1) -> list[Trial]:
+def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
     """Give the trials of the highest scores, the first of those that are alike first."""
     return sorted((trial for trial in trials if trial.counts), key=lambda trial: (-trial.score, trial.number))[:count]

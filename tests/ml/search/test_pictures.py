@@ -35,6 +35,7 @@ def test_importance_is_drawn_with_the_most_decisive_on_top(tmp_path):
 def test_parallel_coordinates_have_a_line_for_each_trial_with_a_score(tmp_path):
     axes = drawn(pictures.parallel(TRIALS, "films"), tmp_path)
     assert len(axes.lines) == 3
+    assert [line.get_linewidth() > 2 for line in axes.lines] == [False, False, True], "the best one"
     assert [text.get_text() for text in axes.get_xticklabels()] == [
         *("head_learning_rate", "strategy", "lora_rank", "val score")
     ]
