@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import secrets
 import tempfile
 import time
 from pathlib import Path
@@ -52,7 +54,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, required=True)
     asked = parser.parse_args()
     objective = tune.with_parameters(head, file=str(asked.features)) if asked.objective == "head" else nothing
-    ray.init(include_dashboard=False, log_to_driver=False)
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray leaves one in the home
+    ray.init(address="local", include_dashboard=False, log_to_driver=False)
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
             tune.with_resources(objective, {"cpu": 1}),
