@@ -16,6 +16,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray._private.state import available_resources_per_node
 from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -260,16 +261,13 @@ def _room(settings: Tune) -> Room:
 
 
 def _resources() -> list[dict[str, float]]:
-    """Give what each node has for trials: what this job itself holds is taken off its own node."""
+    """Give what each node has for trials: of the node that this job is on, what it has left."""
     here = ray.get_runtime_context().get_node_id()
-    every, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
-    found = []
-    for node in ray.nodes():  # type: ignore[no-untyped-call]
-        if node["Alive"]:
-            own = node["NodeID"] == here
-            held = {name: every.get(name, 0.0) - free.get(name, 0.0) if own else 0.0 for name in _KINDS}
-            found.append({name: node["Resources"].get(name, 0.0) - held[name] for name in _KINDS})
-    return found
+    nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+    left = available_resources_per_node()  # type: ignore[no-untyped-call]
+    if here in left:
+        nodes[here] = left[here]
+    return [{name: resources.get(name, 0.0) for name in _KINDS} for resources in nodes.values()]
 
 
 def _fitting(node: Mapping[str, float], cpus: float, gpus: float) -> int:
