@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import replace
 
+from dlops.config.space import Space
 from dlops.errors import StepFailed, UsageError
 from dlops.ml import backbones, combinations, datasets, record, results, step, user_callbacks
 from dlops.ml.datasets import Dataset
@@ -48,10 +49,10 @@ def tune(settings: Tune) -> None:
         )
         _tell_plan(settings, search, total)
         try:
-            _run(settings, search, objective)
+            _run(settings, space, search, objective)
             if search.best is None:
                 raise _nothing_finished(search)
-            best = _confirmed(settings, search, objective, fixed) if settings.confirm_seeds > 1 else search.best
+            best = _confirmed(settings, space, search, objective, fixed) if settings.confirm_seeds > 1 else search.best
         except BaseException:  # whoever ends the search has what it came to so far
             _log_at_once(settings, search, objective, fixed)
             raise
@@ -92,7 +93,7 @@ def _children(settings: Tune, fixed: Mapping[str, str], kind: str) -> tuple[Chil
     return children, children.resume(settings.resume_from) if settings.resume_from else []
 
 
-def _confirmed(settings: Tune, search: Search, objective: Training, fixed: Mapping[str, str]) -> Trial:
+def _confirmed(settings: Tune, space: Space, search: Search, objective: Training, fixed: Mapping[str, str]) -> Trial:
     """Train the best trials with other seeds too; give that of the highest mean score."""
     candidates = best_of(search.trials, confirmation.BEST)
     listed = confirmation.listed(settings, candidates)
@@ -100,16 +101,16 @@ def _confirmed(settings: Tune, search: Search, objective: Training, fixed: Mappi
     scheduler, stopping = confirmation.rules(settings)
     seeds = Search(listed, scheduler, stopping, children, before=before, kept=0, show=Display(len(listed.values)))
     say(f"The best {len(candidates)} trials are trained with {settings.confirm_seeds} seeds each")
-    _run(settings, seeds, objective)
+    _run(settings, space, seeds, objective)
     means = confirmation.means(settings, candidates, seeds)
     for trial in candidates:
         say(f"Trial {trial.number}: score {means[trial.number]:.4f} over its seeds, {trial.score:.4f} in the search")
     return max(candidates, key=lambda trial: (means[trial.number], -trial.number))
 
 
-def _run(settings: Tune, search: Search, objective: Training) -> None:
+def _run(settings: Tune, space: Space, search: Search, objective: Training) -> None:
     """Run the trials: those that take seconds here, others where there is room for several."""
-    if settings.engine == "process" or (settings.engine == "auto" and not asked.is_worth_a_process(settings)):
+    if settings.engine == "process" or (settings.engine == "auto" and not asked.is_worth_a_process(settings, space)):
         in_process.run(search, objective)
         return
     from dlops.ml.search import on_ray

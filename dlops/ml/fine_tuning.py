@@ -176,30 +176,12 @@ def _fit(
     if prepared.features and isinstance(network, Averaging):
         network.standardise(prepared.features.train.features)
     loaders = _loaders(prepared.features, drawn) if prepared.features else _loaders(rows, drawn)
-    ended = _train(how, network, target, chosen, loaders, about, settings, seed, arithmetic, more)
+    ended = train(how, network, target, chosen, loaders, about, settings, seed, arithmetic, more)
     chosen.finish(network)
     return ended
 
 
 def train(
-    network: Network,
-    target: Target,
-    strategy: Strategy,
-    loaders: Loaders,
-    identity: Mapping[str, str],
-    settings: Finetune,
-    seed: int,
-    arithmetic: Arithmetic,
-) -> Trained:
-    """Train and test, from the last checkpoint of `resume_from`; `identity` says what the training is about.
-
-    Raises:
-        StepFailed: as `fit` does.
-    """
-    return _train(training.train, network, target, strategy, loaders, identity, settings, seed, arithmetic)
-
-
-def _train(
     how: Callable[..., Ended],
     network: Network,
     target: Target,
@@ -211,6 +193,13 @@ def _train(
     arithmetic: Arithmetic,
     more: Sequence[pl.Callback] = (),
 ) -> Ended:
+    """Train, from the last checkpoint of `resume_from`; `how` is `training.train`, which tests too, or `training.fit`.
+
+    `identity` says what the training is about, and `more` are callbacks beside those of the settings.
+
+    Raises:
+        StepFailed: as `fit` does.
+    """
     series = f"seed-{seed}-"
     writing = functools.partial(checkpoint_artifacts.writing, series)
     with checkpoint_artifacts.newest(settings.resume_from or "", series) as resumed:

@@ -53,7 +53,9 @@ def fit(
     chosen = fine_tuning.strategy(settings)
     about = fine_tuning.identity(settings, features.fingerprint(network), target.names, train, val)
     chosen.prepare(network)
-    trained = fine_tuning.train(network, target, chosen, loaders, about, settings, settings.seed, arithmetic)
+    trained = fine_tuning.train(
+        training.train, network, target, chosen, loaders, about, settings, settings.seed, arithmetic
+    )
     chosen.finish(network)
     return Pretrained(before, trained, judged_on)
 

@@ -18,9 +18,9 @@ from dlops.ml import record
 from dlops.ml.progress import say
 
 _PASSED = ("MLFLOW_", "HF_")
-"""Beginnings of the names of variables that the other nodes get, with those that the target gives its jobs: as
-arguments, since Ray logs environments."""
-_OWN = frozenset({"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"})
+"""Beginnings of the names of variables that the other nodes get."""
+OWN = frozenset({"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"})
+"""Variables of this process alone."""
 _FAILED = 4
 _PAUSE = 2.0
 """Seconds that this process has to end for a reason of its own, before another node's failure is taken for it."""
@@ -47,13 +47,7 @@ def joined(nodes: int, *, gpus: int) -> Iterator[None]:
         )
     import ray
 
-    os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # the job's own folder is that of its package
-    ray.init(
-        address=os.environ["RAY_ADDRESS"],
-        runtime_env={"working_dir": str(Path.cwd())},
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
+    connect()
     try:
         here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         meeting = {"MASTER_ADDR": here, "MASTER_PORT": str(_free_port())}
@@ -68,6 +62,32 @@ def joined(nodes: int, *, gpus: int) -> Iterator[None]:
         ray.get(started)
     finally:
         ray.shutdown()
+
+
+def connect() -> None:
+    """Connect to the cluster of RAY_ADDRESS, as a job whose processes find what lies in this folder."""
+    import ray
+
+    os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # the job's own folder is that of its package
+    ray.init(
+        address=os.environ["RAY_ADDRESS"],
+        runtime_env={"working_dir": str(Path.cwd())},
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
+
+
+def variables(*more: str) -> dict[str, str]:
+    """Give the variables that processes elsewhere need: as arguments, since Ray logs environments.
+
+    They are those that a target gives its jobs, and those whose names begin as `_PASSED` or `more` say.
+    """
+    given = os.environ.get("DLOPS_VARIABLES", "").split(",")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if (name.startswith((*_PASSED, *more)) or name in given) and name not in OWN
+    }
 
 
 def _start(nodes: int, gpus: int, meeting: dict[str, str]) -> list[Any]:
@@ -88,12 +108,7 @@ def _start(nodes: int, gpus: int, meeting: dict[str, str]) -> list[Any]:
         )
     say(f"Nodes: this one, and {nodes - 1} more of the Ray cluster")
     main = sys.modules["__main__"].__spec__
-    given = os.environ.get("DLOPS_VARIABLES", "").split(",")
-    passed = {
-        name: value
-        for name, value in os.environ.items()
-        if (name.startswith(_PASSED) or name in given) and name not in _OWN
-    }
+    passed = variables()
     return [
         ray.remote(_step)
         .options(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.environments import LightningEnvironment
@@ -58,33 +58,32 @@ class Trained(Fitted):
     """With the weights that were kept; `None` if there are no val rows."""
 
 
-def train(
-    module: Classifier,
-    strategy: Strategy,
-    loaders: Loaders,
-    *,
-    epochs: int,
-    arithmetic: Arithmetic,
-    kept: Checkpoints | None = None,
-    devices: Devices = ALONE,
-    patience: int = 0,
-    resumed: Path | None = None,
-    prefix: str = "",
-    more: Sequence[pl.Callback] = (),
-) -> Trained:
-    """Train for `epochs`, keep the weights of the best epoch on the val rows (else the last), and test them.
+class How(TypedDict, total=False):
+    """How `train` and `fit` do it; `_fitted` has the defaults."""
 
-    With `patience` the training ends after so many epochs in a row that were no better. `kept` writes checkpoints;
-    `resumed` is one of them, from which the training goes on as if it had not been interrupted. The metrics of the
-    epochs are logged under names that begin with `prefix`; `more` are callbacks of the user's.
+    epochs: Required[int]
+    arithmetic: Required[Arithmetic]
+    kept: Checkpoints | None
+    """Writes checkpoints."""
+    devices: Devices
+    patience: int
+    """Epochs in a row that were no better, after which the training ends; 0 for never."""
+    resumed: Path | None
+    """Checkpoint from which the training goes on as if it had not been interrupted."""
+    prefix: str
+    """What the names begin with under which the metrics of the epochs are logged."""
+    more: Sequence[pl.Callback]
+    """Callbacks of the user's."""
+
+
+def train(module: Classifier, strategy: Strategy, loaders: Loaders, **how: Unpack[How]) -> Trained:
+    """Train for some epochs, keep the weights of the best one on the val rows (else the last), and test them.
 
     Raises:
         StepFailed: the loss is no finite number; a checkpoint cannot be written or read, or is of another training.
     """
     with _quiet():
-        fitted, trainer = _fitted(
-            module, strategy, loaders, epochs, arithmetic, kept, devices, patience, resumed, prefix, more
-        )
+        fitted, trainer = _fitted(module, strategy, loaders, **how)
         val = None
         if loaders.val:
             trainer.validate(module, loaders.val, verbose=False)
@@ -95,7 +94,17 @@ def train(
     return Trained(fitted.epochs, fitted.best_epoch, fitted.score, fitted.seconds, module.result, val)
 
 
-def fit(
+def fit(module: Classifier, strategy: Strategy, loaders: Loaders, **how: Unpack[How]) -> Fitted:
+    """Train as `train` does, and test nothing.
+
+    Raises:
+        StepFailed: as `train` does.
+    """
+    with _quiet():
+        return _fitted(module, strategy, loaders, **how)[0]
+
+
+def _fitted(
     module: Classifier,
     strategy: Strategy,
     loaders: Loaders,
@@ -108,28 +117,6 @@ def fit(
     resumed: Path | None = None,
     prefix: str = "",
     more: Sequence[pl.Callback] = (),
-) -> Fitted:
-    """Train as `train` does, and test nothing.
-
-    Raises:
-        StepFailed: as `train` does.
-    """
-    with _quiet():
-        return _fitted(module, strategy, loaders, epochs, arithmetic, kept, devices, patience, resumed, prefix, more)[0]
-
-
-def _fitted(
-    module: Classifier,
-    strategy: Strategy,
-    loaders: Loaders,
-    epochs: int,
-    arithmetic: Arithmetic,
-    kept: Checkpoints | None,
-    devices: Devices,
-    patience: int,
-    resumed: Path | None,
-    prefix: str,
-    more: Sequence[pl.Callback],
 ) -> tuple[Fitted, pl.Trainer]:
     story, best = Story(epochs, len(loaders.train), prefix), BestWeights()
     callbacks = [Stages(strategy), best, story, *([EarlyEnd(best, patience)] if patience else []), *more]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from dlops.config import schema, space
 from dlops.config.parameters import STRUCTURES
 from dlops.config.space import Space
@@ -57,19 +55,17 @@ def read(settings: Tune) -> tuple[Space, tuple[dict[str, str], ...]]:
     return searched, points
 
 
-def is_worth_a_process(settings: Tune) -> bool:
+def is_worth_a_process(settings: Tune, searched: Space) -> bool:
     """Say whether trials may take longer than it takes to start a process: all but heads on frozen layers may."""
-    problems: list[str] = []
-    searched = {axis.name: axis for axis in space.parse(settings.space, _ALL, problems).axes}
-    if "strategy" in searched:
-        return set(searched["strategy"].values) != {"freeze"}
-    return settings.strategy != "freeze"
+    drawn = [axis.values for axis in searched.axes if axis.name == "strategy"]
+    return set(drawn[0] if drawn else (settings.strategy,)) != {"freeze"}
 
 
 def fixed(settings: Tune) -> dict[str, str]:
     """Give the canonical text of each parameter of `finetune` as it is without a search."""
-    names = {field.name for field in fields(Finetune)} - {"resume_from"}
-    return {name: KNOWN[name].canonical(getattr(settings, name)) for name in KNOWN if name in names}
+    return {
+        name: parameter.canonical(getattr(settings, name)) for name, parameter in KNOWN.items() if name != "resume_from"
+    }
 
 
 def _not_together(settings: Tune, searched: Space) -> list[str]:

@@ -16,8 +16,9 @@ from dlops.errors import StepFailed
 from dlops.ml.checkpoint_artifacts import FOLDER
 from dlops.ml.search.trials import Trial
 from dlops.worker import masking
+from dlops.worker.reaper import LONGEST_TAG, SEARCH
 
-_SEARCH, _VALUES, _SCORES = "dlops.search", "dlops.trial.values", "dlops.trial.scores"
+_VALUES, _SCORES = "dlops.trial.values", "dlops.trial.scores"
 _STATUS, _SECONDS, _ERROR = "dlops.trial.status", "dlops.trial.seconds", "dlops.error"
 _ENDS = {"finished": "FINISHED", "pruned": "FINISHED", "interrupted": "KILLED"}
 """How MLflow calls it; all else has failed."""
@@ -37,7 +38,7 @@ _OF_NO_SCORE = frozenset(
 _ORIGIN = frozenset({"mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit"})
 """Tags that a search's run and its trials' have in common."""
 _PAGE = 1000
-_LONGEST, _LONGEST_PARAM = 8000, 6000
+_LONGEST_PARAM = 6000
 WEIGHTS = "weights.safetensors"
 """Artifact of a trial that may win: what its training has changed, as it was in the best epoch."""
 
@@ -61,7 +62,7 @@ class Children:
         self.seconds = 0.0
         """That the search took before, in all its parts."""
         self._experiments = [self._experiment]
-        self._client.set_tag(parent, _SEARCH, parent)
+        self._client.set_tag(parent, SEARCH, parent)
 
     def resume(self, run_id: str) -> list[Trial]:
         """Belong to the search of another run, and give its trials in order; those that were open are interrupted.
@@ -70,9 +71,9 @@ class Children:
             StepFailed: they were of other data or settings, so that their scores say nothing here.
         """
         before = self._client.get_run(run_id)
-        self.search = before.data.tags.get(_SEARCH, run_id)
+        self.search = before.data.tags.get(SEARCH, run_id)
         self._experiments = list({*self._experiments, str(before.info.experiment_id)})
-        self._client.set_tag(self._parent, _SEARCH, self.search)
+        self._client.set_tag(self._parent, SEARCH, self.search)
         found: dict[int, Trial] = {}
         spans: dict[str, list[int]] = {}
         for run in self._runs():
@@ -107,7 +108,7 @@ class Children:
             **self._origin,
             "mlflow.parentRunId": self._parent,
             "dlops.resumed_from": trial.resumed_from,
-            _SEARCH: self.search,
+            SEARCH: self.search,
             self._number: str(trial.number),
             _VALUES: json.dumps(trial.values),
         }
@@ -130,8 +131,8 @@ class Children:
         tags = {
             _STATUS: trial.status,
             _SECONDS: f"{trial.seconds:.3f}",
-            _SCORES: json.dumps(trial.scores)[:_LONGEST],
-            _ERROR: trial.error[:_LONGEST],
+            _SCORES: json.dumps(trial.scores)[:LONGEST_TAG],
+            _ERROR: trial.error[:LONGEST_TAG],
         }
         now = int(time.time() * 1000)
         metrics = [Metric("score", trial.score, now, trial.best_epoch)] if trial.scores else []
@@ -154,7 +155,7 @@ class Children:
     def _runs(self) -> list[Any]:
         """List the runs of this search's trials, the oldest first."""
         which, order = (
-            f"tags.`{_SEARCH}` = '{self.search}' AND tags.`{self._number}` != ''",
+            f"tags.`{SEARCH}` = '{self.search}' AND tags.`{self._number}` != ''",
             ["attributes.start_time ASC"],
         )
         found: list[Any] = []

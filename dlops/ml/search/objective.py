@@ -13,7 +13,6 @@ import torch
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
-from dlops.config import schema
 from dlops.data import scratch
 from dlops.errors import StepFailed
 from dlops.ml import backbones, combinations, datasets, fine_tuning, hardware, progress, record, targets, training
@@ -23,6 +22,7 @@ from dlops.ml.datasets import Dataset
 from dlops.ml.fine_tuning import Prepared
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.networks import Network
+from dlops.ml.search.asked import KNOWN
 from dlops.ml.search.children import WEIGHTS
 from dlops.ml.search.search import Report
 from dlops.ml.search.trials import Trial
@@ -34,13 +34,11 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-_KNOWN = {parameter.name: parameter for parameter in schema.parameters(Finetune)}
-
 
 def settings_of(tune: Tune, values: Mapping[str, str]) -> Finetune:
     """Give the settings by which `finetune` would do what a trial does: on one device, for others are other trials'."""
     given = {field.name: getattr(tune, field.name) for field in fields(Finetune)}
-    tried = {name: _KNOWN[name].value(text) for name, text in values.items()}
+    tried = {name: KNOWN[name].value(text) for name, text in values.items()}
     return Finetune(**{**given, **tried, "resume_from": None, "devices": 1, "nodes": 1})
 
 

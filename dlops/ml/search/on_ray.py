@@ -23,14 +23,15 @@ from ray.tune.search import Searcher
 
 from dlops.data import scratch
 from dlops.errors import StepFailed
+from dlops.ml import ray_nodes
 from dlops.ml.progress import say
 from dlops.ml.search.search import Objective, Search, ending
 from dlops.ml.search.trials import Trial
 from dlops.ml.settings import Tune
 
-_PASSED = ("MLFLOW_", "HF_", "DLOPS_HOME", "TRANSFORMERS_", "OMP_")
-"""Beginnings of the names of variables that trials get, with those that a target gives its jobs."""
-_OWN = frozenset({"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "DLOPS_PROGRESS", "DLOPS_ORIGINS"})
+_MORE = ("DLOPS_HOME", "TRANSFORMERS_", "OMP_")
+"""Beginnings of the names of further variables that trials get."""
+_OWN = ray_nodes.OWN | {"DLOPS_PROGRESS", "DLOPS_ORIGINS"}
 _KINDS = ("CPU", "GPU")
 _CPUS = 2.0
 _LIVES = 2
@@ -45,7 +46,6 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # a job's own folder is that of its package
 }
 
 
@@ -72,7 +72,9 @@ def run(search: Search, settings: Tune, make: Callable[[], Objective]) -> None:
         room = _room(settings)
         say(f"On Ray: {room}")
         searcher = _Searcher(search)
-        trial = functools.partial(_trial, make=make, environment=_environment(), threads=max(1, int(room.cpus)))
+        trial = functools.partial(
+            _trial, make=make, environment=ray_nodes.variables(*_MORE), threads=max(1, int(room.cpus))
+        )
         tuner = Tuner(
             tune.with_resources(trial, {"cpu": room.cpus, "gpu": room.gpus}),
             tune_config=TuneConfig(
@@ -215,15 +217,14 @@ def _objective(make: Callable[[], Objective]) -> Objective:
 def _connected() -> Iterator[None]:
     """Be connected to the cluster that this is a job of, or to one of this machine that begins and ends here."""
     address, before = os.environ.get("RAY_ADDRESS"), dict(os.environ)
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     os.environ.update(_QUIET)
     try:
         if address:
-            ray.init(address=address, runtime_env={"working_dir": str(Path.cwd())}, **quiet)
+            ray_nodes.connect()
         else:
             os.environ.setdefault("RAY_AUTH_TOKEN", _token())
-            ray.init(address="local", include_dashboard=False, **quiet)
+            ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
         for number, handler in handlers.items():  # Ray takes them, and would end the step as it does
             signal.signal(number, handler)
         yield
@@ -273,13 +274,3 @@ def _resources() -> list[dict[str, float]]:
 def _fitting(node: Mapping[str, float], cpus: float, gpus: float) -> int:
     by_cpus = int(node.get("CPU", 0.0) / cpus + 1e-9)
     return min(by_cpus, int(node.get("GPU", 0.0) / gpus + 1e-9)) if gpus else by_cpus
-
-
-def _environment() -> dict[str, str]:
-    """Give the variables that trials need: as arguments, since Ray logs environments."""
-    given = os.environ.get("DLOPS_VARIABLES", "").split(",")
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if (name.startswith(_PASSED) or name in given) and name not in _OWN
-    }

@@ -30,13 +30,14 @@ class Stopping:
         """Say why no further trial begins; nothing if one may."""
         chosen = self.settings
         over = [trial for trial in trials if trial.is_over]
+        leading = best(over)
         if self.has_failed(trials):
             return f"more than {chosen.failures} trials have failed"
         if len(trials) >= chosen.trials:
             return f"{chosen.trials} trials have begun"
         if chosen.time_limit and self.seconds >= chosen.time_limit:
             return f"{chosen.time_limit:g} s are over"
-        if chosen.stop_at is not None and best(over) and best(over)[0].score >= chosen.stop_at:
+        if chosen.stop_at is not None and leading and leading[0].score >= chosen.stop_at:
             return f"the score {chosen.stop_at:g} is reached"
         if chosen.plateau and _since_best(over) >= chosen.plateau:
             return f"{chosen.plateau} trials in a row were no better"
@@ -49,5 +50,5 @@ class Stopping:
 
 def _since_best(over: Sequence[Trial]) -> int:
     """Count the trials that ended after the best one; none before there is one."""
-    leading = best(list(over))
+    leading = best(over)
     return sum(trial.number > leading[0].number for trial in over) if leading else 0

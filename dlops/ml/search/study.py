@@ -52,7 +52,7 @@ class Study:
         self._study = optuna.create_study(direction="maximize", sampler=RandomSampler(seed=seed))
         self._asked: dict[int, optuna.trial.Trial] = {}
         self._is_grid = search == "grid"
-        self._points = [self._counting(point) for point in [*points, *(self._grid() if self._is_grid else [])]]
+        self._points = [*map(self._counting, points), *(self._grid() if self._is_grid else [])]
         self._worst: float | None = None
 
     @property
@@ -193,10 +193,7 @@ class Study:
 
     def _grid(self) -> list[dict[str, str]]:
         """Give every value of each grid axis with every one of the others, as far as they count beside each other."""
-        found: dict[tuple[tuple[str, str], ...], None] = {}
-        axes = self._space.grid()
-        for texts in itertools.product(*(axis.values for axis in axes)):
-            point = dict(zip((axis.name for axis in axes), texts, strict=True))
-            counting = {axis.name for axis in self._space.counting({**self._fixed, **point})}
-            found[tuple((name, text) for name, text in point.items() if name in counting)] = None
-        return [dict(point) for point in found]
+        names = [axis.name for axis in self._space.grid()]
+        products = itertools.product(*(axis.values for axis in self._space.grid()))
+        points = [self._counting(dict(zip(names, texts, strict=True))) for texts in products]
+        return list({tuple(point.items()): point for point in points}.values())
