@@ -11,10 +11,11 @@ from dlops.errors import StepFailed, UsageError
 from dlops.ml import backbones, combinations, datasets, record, results, step, user_callbacks
 from dlops.ml.datasets import Dataset
 from dlops.ml.progress import say
-from dlops.ml.search import asked, confirmation, in_process, schedulers, winner
+from dlops.ml.search import asked, confirmation, in_process, population, schedulers, winner
 from dlops.ml.search.children import Children
 from dlops.ml.search.display import Display
 from dlops.ml.search.objective import Ready, Training, settings_of
+from dlops.ml.search.population import Population
 from dlops.ml.search.search import Search
 from dlops.ml.search.stopping import Stopping
 from dlops.ml.search.study import Study
@@ -36,17 +37,7 @@ def tune(settings: Tune) -> None:
     with record.system_metrics():
         _tell_head(objective.ready(settings_of(settings, {})))
         children, before = _children(settings, fixed, "trial")
-        total = min(settings.trials, study.size or settings.trials)
-        search = Search(
-            study,
-            schedulers.of(settings, asked.most_epochs(settings, space)),
-            Stopping(settings, children.seconds, sum(trial.status == "failed" for trial in before)),
-            children,
-            before=before,
-            kept=confirmation.BEST if settings.confirm_seeds > 1 else 1,
-            refuses=functools.partial(_is_no_training, settings),
-            show=Display(total),
-        )
+        search, total = _search(settings, space, study, children, before)
         _tell_plan(settings, search, total)
         try:
             _run(settings, space, search, objective)
@@ -76,6 +67,31 @@ def _pinned(settings: Tune) -> tuple[Tune, Dataset]:
     results.data(dataset)
     pinned = replace(settings, dataset=dataset.reference, model=location.reference or settings.model)
     return pinned, dataset
+
+
+def _search(settings: Tune, space: Space, study: Study, children: Children, before: list[Trial]) -> tuple[Search, int]:
+    """Give the search that the settings ask for, and how many trials it has at most."""
+    stopping = Stopping(settings, children.seconds, sum(trial.status == "failed" for trial in before))
+    refuses = functools.partial(_is_no_training, settings)
+    if settings.scheduler == "pbt":
+        total = population.size(settings).trials
+        return Population(
+            *(study, stopping, children),
+            settings=settings,
+            space=space,
+            known=asked.KNOWN,
+            before=before,
+            refuses=refuses,
+            show=Display(total),
+        ), total
+    total = min(settings.trials, study.size or settings.trials)
+    return Search(
+        *(study, schedulers.of(settings, asked.most_epochs(settings, space)), stopping, children),
+        before=before,
+        kept=confirmation.BEST if settings.confirm_seeds > 1 else 1,
+        refuses=refuses,
+        show=Display(total),
+    ), total
 
 
 def _is_no_training(settings: Tune, values: Mapping[str, str]) -> bool:

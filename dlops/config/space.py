@@ -29,6 +29,7 @@ KINDS = {
 }
 """Distributions, by the names that Ray Tune gives them, and what each takes. Both ends are included."""
 _WHEN = "when"
+_DIGITS = 4
 _STEPS = 1e6
 """Steps of quniform at most."""
 _LISTED = ("choice", "grid")
@@ -56,6 +57,12 @@ class Axis:
         number = float(text)
         steps = (number - low) / step[0] if step else 0.0
         return low <= number <= high and math.isclose(steps, round(steps), abs_tol=1e-9)
+
+    def nearest(self, number: float) -> float:
+        """Give the number of this axis that is nearest to another; a fraction has few digits, for people type it."""
+        low, high, *step = self.figures
+        typed = low + step[0] * round((number - low) / step[0]) if step else number
+        return min(high, max(low, float(f"{typed:.{_DIGITS if not step else 12}g}")))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dlops.ml import (
     checkpoint_artifacts,
     features,
     hardware,
+    kept_weights,
     strategies,
     tokens,
     training,
@@ -44,7 +45,7 @@ _FORM = "2"
 _SHAPES = (
     *("strategy", "head", "epochs", "unfreeze", "unfreeze_layers", "lora_rank", "learning_rate"),
     *("head_learning_rate", "schedule", "warm_up", "weight_decay", "clip", "batch_size", "batch_tokens"),
-    *("class_weights", "early_stopping", "objective", "mask_share"),
+    *("class_weights", "early_stopping", "objective", "mask_share", "weights_from"),
 )
 """Settings that decide which weights come of a training, where the tokens are the same."""
 
@@ -109,7 +110,8 @@ def fit(
     The network is changed, and is in the shape that is saved. It goes on where `resume_from` was interrupted.
 
     Raises:
-        StepFailed: the loss is no finite number, memory is exhausted, or checkpoints cannot be written or read.
+        StepFailed: the loss is no finite number, memory is exhausted, or checkpoints or the weights of `weights_from`
+            cannot be written or read.
     """
     trained = _fit(training.train, network, prepared, target, settings, seed, arithmetic)
     in_its_own_units(network, target)
@@ -172,6 +174,8 @@ def _fit(
     chosen, rows = strategy(settings), prepared.rows
     about = identity(settings, prepared.weights, target.names, rows.train, rows.val)
     drawn = sampler(rows.train, settings, seed)
+    if settings.weights_from:
+        kept_weights.load(network, settings.weights_from, head=settings.strategy == "freeze")
     chosen.prepare(network)
     if prepared.features and isinstance(network, Averaging):
         network.standardise(prepared.features.train.features)

@@ -154,6 +154,8 @@ class Finetune:
     checkpoint_seconds: Annotated[float, Range(0.0, 1e6)] = 120.0
     """Seconds of training that an interruption may cost; more where checkpoints take long to write, and with 0 there is
     one after each step. The last two are artifacts of the run, each up to four times the model's size."""
+    weights_from: str | None = None
+    """Run of a trial of `tune` with whose weights the training begins: the `best.yaml` of scheduler=pbt names it."""
     resume_from: str | None = None
     """Run whose training goes on here from its last checkpoint; `dlops resume RUN` launches that."""
 
@@ -175,13 +177,15 @@ class Tune(Finetune):
     """Points of the space that are tried first, after what finetune would do without a search: a list of mappings."""
     search: Literal["tpe", "random", "grid"] = "tpe"
     """How trials are chosen: by what went well before (tpe), by chance, or each value of the grid axes with each."""
-    scheduler: Literal["asha", "hyperband", "median", "none"] = "asha"
+    scheduler: Literal["asha", "hyperband", "median", "pbt", "none"] = "asha"
     """How trials are ended early: those that are not among the best 1/reduction after 1, reduction, reduction² … epochs
-    (asha), so in several brackets (hyperband), or those below the median of the others (median)."""
+    (asha), so in several brackets (hyperband), or those below the median of the others (median). pbt trains in
+    stretches of grace_epochs, a trial each: the worst quarter goes on from weights of the best, and values beside its
+    own."""
     reduction: Annotated[int, Range(2, 100)] = 3
     """How much rarer trials become from one halt of asha and hyperband to the next."""
     grace_epochs: Annotated[int, Range(1, 1000)] = 1
-    """Epochs that every trial has before it may be ended."""
+    """Epochs that every trial has before it may be ended; of pbt, in a stretch."""
     trials: Annotated[int, Range(1, 10**5)] = 20
     """Trials after which the search ends; with a grid, it ends with its last point, too."""
     time_limit: Annotated[float, Range(0.0, 1e7)] = 0.0

@@ -96,6 +96,27 @@ def test_a_search_hands_back_what_finetune_takes(steps, easy, tiny_model, tmp_pa
         assert again.data.metrics[name] == pytest.approx(run.data.metrics[name], abs=1e-5), name
 
 
+def test_a_stretch_of_a_population_can_be_done_again_from_what_it_began_with(steps, easy, tiny_model):
+    words = ("strategy=no_freeze", "engine=process", "scheduler=pbt", "epochs=2", "trials=8", EXACT)
+    run, _ = steps.run("tune", *settings(tiny_model, *words))
+    found = trials(steps, run)
+    assert [child.data.params["epochs"] for child in found] == ["1"] * 8
+    config = yaml.load((steps.artifacts(run) / "best.yaml").read_text(), Loader=yaml.BaseLoader)
+    best = steps.client.get_run(run.data.tags["dlops.output.best_run"])
+    assert config.get("weights_from", "") == best.data.params.get("weights_from", "")
+    last = found[-1]
+    assert last.data.params["weights_from"] in {child.info.run_id for child in found[:4]}
+    again, _ = steps.run("finetune", *(f"{name}={value}" for name, value in last.data.params.items()))
+    (metric,) = steps.client.get_metric_history(again.info.run_id, "val_macro_f1")
+    assert metric.value == pytest.approx(last.data.metrics["score"], abs=1e-6)
+    del (fresh := dict(last.data.params))["weights_from"]
+    other, _ = steps.run("finetune", *(f"{name}={value}" for name, value in fresh.items()))
+    assert other.data.metrics["val_loss"] != pytest.approx(again.data.metrics["val_loss"], abs=1e-6)
+    wrong = settings(tiny_model, f"weights_from={run.info.run_id}", EXACT)
+    _, done = steps.run("finetune", *wrong, exit_code=4)
+    assert f"The weights that run {run.info.run_id} has kept cannot be read" in done.stderr
+
+
 def test_a_search_may_choose_between_strategies(steps, easy, tiny_model):
     space = {
         "strategy": {"grid": ["freeze", "no_freeze", "lora"]},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dlops.config import schema, space
 from dlops.config.parameters import STRUCTURES
 from dlops.config.space import Space
 from dlops.errors import UsageError
+from dlops.ml.search import population
 from dlops.ml.settings import Finetune, Tune
 
 KNOWN = {parameter.name: parameter for parameter in schema.parameters(Finetune)}
@@ -19,6 +22,7 @@ _FIXED = {
     "accelerator": "what computes decides of no score",
     "devices": "every trial has one: others are for other trials",
     "nodes": "every trial has one: others are for other trials",
+    "weights_from": "it is for the stretches of scheduler=pbt",
     "resume_from": "it is for `dlops resume`",
     "intended_use": "it changes no score",
     "stall_seconds": "it changes no score",
@@ -61,10 +65,16 @@ def is_worth_a_process(settings: Tune, searched: Space) -> bool:
     return set(drawn[0] if drawn else (settings.strategy,)) != {"freeze"}
 
 
+def of_a_trial(settings: Tune) -> Tune:
+    """Give the settings by which a trial is trained: with `pbt` it has the epochs of a stretch."""
+    return replace(settings, epochs=settings.grace_epochs) if settings.scheduler == "pbt" else settings
+
+
 def fixed(settings: Tune) -> dict[str, str]:
-    """Give the canonical text of each parameter of `finetune` as it is without a search."""
+    """Give the canonical text of each parameter of `finetune` as trials have it that do not draw it."""
+    given = of_a_trial(settings)
     return {
-        name: parameter.canonical(getattr(settings, name)) for name, parameter in KNOWN.items() if name != "resume_from"
+        name: parameter.canonical(getattr(given, name)) for name, parameter in KNOWN.items() if name != "resume_from"
     }
 
 
@@ -89,6 +99,8 @@ def _not_together(settings: Tune, searched: Space) -> list[str]:
         for axis in searched.grid()
         if (above := drawn.intersection(axis.when))
     ]
+    if settings.scheduler == "pbt":
+        problems += population.problems(settings, searched)
     longest = most_epochs(settings, searched)
     if longest > _LONGEST:
         problems.append(f"a trial has at most {_LONGEST} epochs, not {longest}")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mlflow import MlflowClient
@@ -13,12 +14,14 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from dlops.errors import StepFailed
+from dlops.ml import kept_weights
 from dlops.ml.checkpoint_artifacts import FOLDER
 from dlops.ml.search.trials import Trial
 from dlops.worker import masking
 from dlops.worker.reaper import LONGEST_TAG, SEARCH
 
 _VALUES, _SCORES = "dlops.trial.values", "dlops.trial.scores"
+_STRETCH, _AFTER = "dlops.trial.stretch", "dlops.trial.after"
 _STATUS, _SECONDS, _ERROR = "dlops.trial.status", "dlops.trial.seconds", "dlops.error"
 _ENDS = {"finished": "FINISHED", "pruned": "FINISHED", "interrupted": "KILLED"}
 """How MLflow calls it; all else has failed."""
@@ -37,10 +40,9 @@ _OF_NO_SCORE = frozenset(
 """Parameters that decide of no score, but by rounding."""
 _ORIGIN = frozenset({"mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit"})
 """Tags that a search's run and its trials' have in common."""
+_WEIGHTS_FROM = "weights_from"
 _PAGE = 1000
 _LONGEST_PARAM = 6000
-WEIGHTS = "weights.safetensors"
-"""Artifact of a trial that may win: what its training has changed, as it was in the best epoch."""
 
 
 class Children:
@@ -89,11 +91,11 @@ class Children:
 
     def _check(self, run: Any) -> None:
         """Refuse a trial that had other settings beside the searched ones."""
-        before, searched = run.data.params, json.loads(run.data.tags[_VALUES])
+        before, own = run.data.params, {*json.loads(run.data.tags[_VALUES]), _WEIGHTS_FROM}
         told = [
             f"{name} was {before.get(name, '')}, is {text}"
             for name, text in self._fixed.items()
-            if name not in searched and name not in _OF_NO_SCORE and before.get(name, "") != masking.url(text)
+            if name not in own and name not in _OF_NO_SCORE and before.get(name, "") != masking.url(text)
         ]
         if told:
             raise StepFailed(
@@ -111,6 +113,8 @@ class Children:
             SEARCH: self.search,
             self._number: str(trial.number),
             _VALUES: json.dumps(trial.values),
+            _STRETCH: str(trial.stretch or ""),
+            _AFTER: "" if trial.after is None else str(trial.after),
         }
         run = self._client.create_run(
             self._experiment,
@@ -119,7 +123,7 @@ class Children:
             tags={key: value for key, value in tags.items() if value},
         )
         trial.run_id = run.info.run_id
-        values = {**self._fixed, **trial.values}
+        values = {**self._fixed, **trial.parameters}
         self._client.log_batch(
             trial.run_id,
             params=[Param(key, masking.url(value)[:_LONGEST_PARAM]) for key, value in values.items() if value],
@@ -149,7 +153,7 @@ class Children:
         with contextlib.suppress(Exception):  # each kind of store has errors of its own
             repository = get_artifact_repository(self._client.get_run(trial.run_id).info.artifact_uri)
             for file in repository.list_artifacts():
-                if file.path in (WEIGHTS, FOLDER):
+                if file.path in (kept_weights.FILE, FOLDER):
                     repository.delete_artifacts(file.path)
 
     def _runs(self) -> list[Any]:
@@ -178,5 +182,8 @@ class Children:
             scores=json.loads(tags.get(_SCORES, "[]")),
             seconds=float(tags.get(_SECONDS, "0")),
             error=tags.get(_ERROR, ""),
+            stretch=int(tags.get(_STRETCH, "0")),
+            after=int(tags[_AFTER]) if _AFTER in tags else None,
+            weights_from=run.data.params.get(_WEIGHTS_FROM, ""),
         )
-        return trial if trial.is_over else Trial(trial.number, trial.values, trial.run_id, "interrupted")
+        return trial if trial.is_over else replace(trial, status="interrupted", scores=[], seconds=0.0, error="")

@@ -5,25 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
-from mlflow import MlflowClient
-from safetensors.torch import load_file, save_file
 
-from dlops.data import scratch
 from dlops.errors import StepFailed
-from dlops.ml import backbones, combinations, datasets, fine_tuning, hardware, progress, record, targets, training
+from dlops.ml import (
+    backbones,
+    combinations,
+    datasets,
+    fine_tuning,
+    hardware,
+    kept_weights,
+    progress,
+    record,
+    targets,
+    training,
+)
 from dlops.ml.backbones import Location
 from dlops.ml.classifier import Classifier
 from dlops.ml.datasets import Dataset
 from dlops.ml.fine_tuning import Prepared
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.networks import Network
-from dlops.ml.search.asked import KNOWN
-from dlops.ml.search.children import WEIGHTS
+from dlops.ml.search import asked
 from dlops.ml.search.search import Report
 from dlops.ml.search.trials import Trial
 from dlops.ml.settings import Finetune, Tune
@@ -37,8 +43,9 @@ Value = TypeVar("Value")
 
 def settings_of(tune: Tune, values: Mapping[str, str]) -> Finetune:
     """Give the settings by which `finetune` would do what a trial does: on one device, for others are other trials'."""
-    given = {field.name: getattr(tune, field.name) for field in fields(Finetune)}
-    tried = {name: KNOWN[name].value(text) for name, text in values.items()}
+    every = asked.of_a_trial(tune)
+    given = {field.name: getattr(every, field.name) for field in fields(Finetune)}
+    tried = {name: asked.KNOWN[name].value(text) for name, text in values.items()}
     return Finetune(**{**given, **tried, "resume_from": None, "devices": 1, "nodes": 1})
 
 
@@ -74,7 +81,7 @@ class Training:
             StepFailed: the training failed.
         """
         with record.within(trial.run_id):
-            ready = self.ready(settings_of(self._tune, trial.values))
+            ready = self.ready(settings_of(self._tune, trial.parameters))
             settings = replace(ready.settings, resume_from=trial.resumed_from or None)
             reports = _Reports(report)
             with progress.muted():
@@ -82,7 +89,7 @@ class Training:
                     ready.network, ready.prepared, ready.target, settings, ready.arithmetic, more=[reports]
                 )
             if not reports.was_ended and keeps(trial.score):
-                _keep(ready.network, settings)
+                kept_weights.keep(ready.network, head=settings.strategy == "freeze")
 
     def ready(self, settings: Finetune) -> Ready:
         """Have everything for one training: what an earlier one had too is not made again.
@@ -147,38 +154,6 @@ class Training:
             self._kept[what] = (about, make(*about))
         found: Value = self._kept[what][1]
         return found
-
-
-def with_weights(ready: Ready, trial: Trial) -> None:
-    """Give a network the weights that a trial came to.
-
-    Raises:
-        StepFailed: they are no longer there.
-    """
-    with scratch.folder() as folder:
-        try:
-            file = Path(MlflowClient().download_artifacts(trial.run_id, WEIGHTS, str(folder)))
-            unknown = ready.network.load_state_dict(load_file(file), strict=False).unexpected_keys
-            if unknown:
-                raise KeyError(unknown)
-        except Exception as error:  # each kind of store has errors of its own
-            raise StepFailed(
-                f"The weights of trial {trial.number} (run {trial.run_id}) cannot be read: {error}",
-                hint="Resume the search with refit=true, which trains the winner once more.",
-            ) from error
-
-
-def _keep(network: Network, settings: Finetune) -> None:
-    """Keep what a training has changed as an artifact of its run."""
-    frozen = settings.strategy == "freeze"
-    changed = {
-        name: weights.detach().cpu().contiguous().clone()
-        for name, weights in network.state_dict().items()
-        if not frozen or network.is_head(name)
-    }
-    with scratch.folder() as folder:
-        save_file(changed, folder / WEIGHTS)
-        record.file(folder / WEIGHTS)
 
 
 class _Reports(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us

@@ -113,12 +113,13 @@ class _Searcher(Searcher):
         """Begin the next trial."""
         trial = self._search.next()
         if trial is None:
-            return Searcher.FINISHED
+            return None if self._search.waits else Searcher.FINISHED
         self.known[trial_id] = trial
         return {
             "number": trial.number,
             "values": trial.values,
             "run_id": trial.run_id,
+            "weights_from": trial.weights_from,
             "keep_from": self._search.least_kept(),
         }
 
@@ -194,7 +195,13 @@ def _trial(
         os.environ.pop(name, None)
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = _UNWINDING  # what is ended early has that time to end
     torch.set_num_threads(threads)
-    trial = Trial(config["number"], dict(config["values"]), config["run_id"], resumed_from=config["run_id"])
+    trial = Trial(
+        config["number"],
+        dict(config["values"]),
+        config["run_id"],
+        resumed_from=config["run_id"],
+        weights_from=config["weights_from"],
+    )
 
     def report(score: float, *, last: bool = False) -> bool:
         trial.note(score)

@@ -78,18 +78,23 @@ class Search:
                 self._study.tell(trial)
 
     def next(self) -> Trial | None:
-        """Begin the next trial; `None` when the search is over."""
+        """Begin the next trial; `None` when the search is over, or `waits`."""
         for place, trial in enumerate(self.trials):
             if trial.status == "interrupted":
-                self.trials[place] = Trial(trial.number, trial.values, resumed_from=trial.run_id)
+                self.trials[place] = trial.again()
                 return self._begun(self.trials[place])
         self.reason = self._stopping.reason(self.trials)
-        values = None if self.reason else self._values()
-        if values is None:
-            self.reason = self.reason or "there is nothing else to try"
+        another = None if self.reason else self._another()
+        if another is None:
+            self.reason = self.reason or ("" if self.waits else "there is nothing else to try")
             return None
-        self.trials.append(Trial(1 + max((trial.number for trial in self.trials), default=-1), values))
-        return self._begun(self.trials[-1])
+        self.trials.append(another)
+        return self._begun(another)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is nothing to try until some trial is over, and something then."""
+        return False
 
     def report(self, trial: Trial, score: float, *, last: bool = False, epoch: int = 0) -> bool:
         """Take an epoch's score, the next one's unless told otherwise; say whether the trial goes on."""
@@ -159,8 +164,18 @@ class Search:
         leading = best(self.trials)
         return leading[0] if leading else None
 
-    def _values(self) -> dict[str, str] | None:
-        """Give what the next trial tries; `None` if there is nothing left."""
+    @property
+    def _number(self) -> int:
+        """Of the next trial."""
+        return 1 + max((trial.number for trial in self.trials), default=-1)
+
+    def _another(self) -> Trial | None:
+        """Make a trial; `None` if there is nothing to try."""
+        values = self._values(self.trials)
+        return None if values is None else Trial(self._number, values)
+
+    def _values(self, before: Sequence[Trial]) -> dict[str, str] | None:
+        """Give values that none of the trials `before` had; `None` if there is nothing left."""
         fitted = [trial.values for trial in self.trials if trial.status in ("finished", "pruned")]
         too_large = [
             trial.values
@@ -168,7 +183,7 @@ class Search:
             if trial.status == "out_of_memory" and not any(outgrown.reaches(values, trial.values) for values in fitted)
         ]
         return self._study.ask(
-            [trial.values for trial in self.trials],
+            [trial.values for trial in before],
             lambda values: (
                 bool(self._refuses and self._refuses(values))
                 or any(outgrown.reaches(values, large) for large in too_large)

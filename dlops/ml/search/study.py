@@ -22,8 +22,6 @@ _AT_RANDOM = 5
 _ATTEMPTS, _BY_CHANCE = 200, 5
 """Values drawn in a row that were tried before, or are refused, after which nothing seems to be left; and after which
 they are drawn by chance, for TPE may think of nothing but what it knows."""
-_DIGITS = 4
-"""Of a fraction that is tried: people type it again."""
 _UNFIT = "fit"
 """Name of the constraint that trials break which failed, or for which memory was too small."""
 
@@ -168,8 +166,7 @@ class Study:
                 return str(asked.suggest_int(axis.name, one.low, one.high, step=one.step))
             case FloatDistribution() as one:
                 drawn = asked.suggest_float(axis.name, one.low, one.high, step=one.step, log=one.log)
-                typed = drawn if one.step else float(f"{drawn:.{_DIGITS}g}")
-                return self._known[axis.name].canonical(min(one.high, max(one.low, typed)))
+                return self._known[axis.name].canonical(axis.nearest(drawn))
             case _:
                 raise TypeError(axis.kind)
 

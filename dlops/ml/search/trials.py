@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 Status: TypeAlias = Literal["running", "finished", "pruned", "failed", "out_of_memory", "interrupted"]
@@ -29,6 +29,17 @@ class Trial:
     error: str = ""
     resumed_from: str = ""
     """Run of this trial that was interrupted, whose last checkpoint it goes on from."""
+    stretch: int = 0
+    """Of a population's training, counted from 0."""
+    after: int | None = None
+    """Number of the trial whose place in the population it takes."""
+    weights_from: str = ""
+    """Run of the trial whose weights it begins with."""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What `finetune` is given to do the same, beside what all trials have."""
+        return {**self.values, "weights_from": self.weights_from} if self.weights_from else self.values
 
     @property
     def score(self) -> float:
@@ -48,6 +59,10 @@ class Trial:
     def counts(self) -> bool:
         """Whether it may win: it was trained to its end, and no scheduler thought little of it."""
         return self.status == "finished" and bool(self.scores)
+
+    def again(self) -> Trial:
+        """Give it as it is before it goes on from where it was interrupted."""
+        return replace(self, run_id="", status="running", scores=[], seconds=0.0, error="", resumed_from=self.run_id)
 
     def note(self, score: float) -> None:
         """Take the next epoch's score."""

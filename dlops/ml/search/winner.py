@@ -9,12 +9,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from dlops.errors import StepFailed
-from dlops.ml import batches, fine_tuning, record, results, training
+from dlops.ml import batches, fine_tuning, kept_weights, record, results, training
 from dlops.ml.evaluation import Evaluation
 from dlops.ml.features import Rows
 from dlops.ml.progress import say
 from dlops.ml.search import pictures
-from dlops.ml.search.objective import Ready, Training, settings_of, with_weights
+from dlops.ml.search.objective import Ready, Training, settings_of
 from dlops.ml.search.search import Search
 from dlops.ml.search.trials import Trial
 from dlops.ml.settings import Tune
@@ -27,8 +27,8 @@ _PLAIN = re.compile(r"(?!(null|Null|NULL)$)[\w./-][\w./@+-]*(:[\w./@+-]+)*")
 
 def configuration(texts: Mapping[str, str], trial: Trial, about: str) -> str:
     """Write the YAML file by which `finetune` does what a trial did: what was searched, then all else."""
-    searched = [_line(name, texts[name]) for name in texts if name in trial.values]
-    others = [_line(name, text) for name, text in texts.items() if name not in trial.values]
+    searched = [_line(name, texts[name]) for name in texts if name in trial.parameters]
+    others = [_line(name, text) for name, text in texts.items() if name not in trial.parameters]
     head = f"# dlops finetune -c {CONFIG}\n# {about}\n"
     return head + "\n".join(["", *searched, "", "# not searched", *others]) + "\n"
 
@@ -39,7 +39,7 @@ def log_configuration(search: Search, best: Trial, fixed: Mapping[str, str]) -> 
     `fixed` are the texts of what is not searched, the dataset's and the model's pinned.
     """
     about = f"trial {best.number} of {len(search.trials)}, val score {best.score:.4f}, run {best.run_id}"
-    record.text(CONFIG, configuration({**fixed, **best.values}, best, about))
+    record.text(CONFIG, configuration({**fixed, **best.parameters}, best, about))
     record.output("best_config", f"runs:/{record.run_id()}/{CONFIG}")
     record.output("best_run", best.run_id)
     record.metrics({"best_score": best.score, "trials": len(search.trials), "epochs": _epochs(search.trials)})
@@ -47,8 +47,8 @@ def log_configuration(search: Search, best: Trial, fixed: Mapping[str, str]) -> 
 
 def log_model_at_once(settings: Tune, objective: Training, best: Trial) -> None:
     """Log the model that the best training so far came to, untested: whoever has ended the search does not wait."""
-    ready = objective.ready(settings_of(settings, best.values))
-    with_weights(ready, best)
+    ready = objective.ready(settings_of(settings, best.parameters))
+    _load(ready, best)
     fine_tuning.in_its_own_units(ready.network, ready.target)
     uri = results.untested(ready.settings, ready.location, ready.dataset, ready.network, ready.tokenizer)
     say(f"Model {uri}, of trial {best.number}; it was not tested")
@@ -59,7 +59,7 @@ def log_model(settings: Tune, objective: Training, best: Trial) -> None:
 
     With `refit` it is trained once more, on train and val rows, for as many epochs as were best.
     """
-    ready = objective.ready(settings_of(settings, best.values))
+    ready = objective.ready(settings_of(settings, best.parameters))
     if settings.refit:
         chosen = replace(ready.settings, epochs=best.best_epoch, early_stopping=0)
         say(f"Trial {best.number} is trained once more, on train and val rows, {best.best_epoch} epochs")
@@ -85,7 +85,7 @@ def log_trials(search: Search, shares: Mapping[str, float], title: str) -> None:
 def _tested(ready: Ready, best: Trial) -> Trained:
     """Give the network its weights, and test it; what was not kept is trained again."""
     try:
-        with_weights(ready, best)
+        _load(ready, best)
     except StepFailed as error:
         say(f"{error} It is trained again.")
         return fine_tuning.fit(
@@ -101,6 +101,10 @@ def _tested(ready: Ready, best: Trial) -> Trained:
     )
     fine_tuning.in_its_own_units(ready.network, ready.target)
     return trained
+
+
+def _load(ready: Ready, trial: Trial) -> None:
+    kept_weights.load(ready.network, trial.run_id, head=ready.settings.strategy == "freeze")
 
 
 def _judged(ready: Ready, split: str) -> Evaluation:

@@ -104,19 +104,19 @@ def test_trials_are_spread_over_nodes_one_of_which_is_lost(run, store, tmp_path)
             deadline = time.monotonic() + 200
             notes = tmp_path / "notes"
             while time.monotonic() < deadline:
-                if notes.is_file() and len(notes.read_text().splitlines()) > 20:
+                lines = notes.read_text().splitlines() if notes.is_file() else []
+                if len(lines) > 20 and len({line.split(" ")[2] for line in lines}) > 4:  # each node has a part in it
                     cluster.kill(nodes[0])
                     return
                 time.sleep(0.1)
 
         killer = threading.Thread(target=kill_one_halfway)
         killer.start()
-        search, notes = searched(settings, tmp_path, epochs=4, seconds=0.7)
+        search, notes = searched(settings, tmp_path, epochs=4, seconds=3.0)  # processes take seconds to start
         killer.join()
         assert nodes[0] not in cluster.names(), "a node was lost"
     assert [trial.status for trial in search.trials] == ["finished"] * 18
     assert [len(trial.scores) for trial in search.trials] == [4] * 18
-    assert len({process for _, _, process, _ in notes}) > 2, "more than one node of two processors"
     twice = len(notes) - 18 * 4
     assert 0 < twice <= 2 * 4, "what the lost node was at is all that was done again"
     assert not [

@@ -9,8 +9,9 @@ import pytest
 
 from dlops.errors import StepFailed
 from dlops.ml import memory
+from dlops.ml.kept_weights import FILE
 from dlops.ml.search import asked, in_process
-from dlops.ml.search.children import WEIGHTS, Children
+from dlops.ml.search.children import Children
 from dlops.ml.search.stopping import Stopping
 from dlops.ml.search.trials import best
 from tests.ml.search.conftest import begun, tuned
@@ -204,11 +205,11 @@ def test_what_outdone_trials_kept_is_removed(run, store):
         trial = search.next()
         search.report(trial, value, last=True)
         if search.keeps(trial.score):
-            store.log_text(trial.run_id, "weights", WEIGHTS)
+            store.log_text(trial.run_id, "weights", FILE)
             store.log_text(trial.run_id, "state", "checkpoints/1")
         search.end(trial)
     kept = [[file.path for file in store.list_artifacts(trial.run_id)] for trial in search.trials]
-    assert kept == [[], ["checkpoints", WEIGHTS], []]
+    assert kept == [[], ["checkpoints", FILE], []]
 
 
 def test_two_hundred_trials_take_little_each(run):
