@@ -31,6 +31,13 @@ STEPS = (
         ("best_config", "best_run", "model"),
         "dlops finetune -c {best_config}",
     ),
+    Step(
+        "evaluate",
+        "Judge a model beside others, and hold it to requirements.",
+        ("verdict", "report"),
+        "dlops ui",
+    ),
+    Step("register", "Register a model that has earned it.", ("version",), "dlops models"),
 )
 
 

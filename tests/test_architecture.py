@@ -50,9 +50,9 @@ def test_arrows_point_down(module):
     own = package(module)
     reached = {package(name) for name in OURS[module]} - {own}
     if own in LAYERS:
-        assert reached <= {*LAYERS[LAYERS.index(own) + 1 :], *GROUND, *(["data"] if own == "cli" else [])}
-    elif own in ("config", "data"):
-        assert reached <= {"errors", "", *(["config", "worker"] if own == "data" else [])}
+        assert reached <= {*LAYERS[LAYERS.index(own) + 1 :], *GROUND, *(["data", "registry"] if own == "cli" else [])}
+    elif own in ("config", "data", "registry"):
+        assert reached <= {"errors", "", *({"data": ["config", "worker"], "registry": ["worker"]}.get(own, []))}
     elif own == "ml":
         assert not reached & {"cli", "project", "targets"}
     else:
@@ -94,7 +94,7 @@ def test_a_name_says_what_is_in_the_file(module):
     assert not UNTOLD.intersection(module.split("."))
 
 
-@pytest.mark.parametrize("module", [name for name in FILES if package(name) in ("config", "data", *LAYERS)])
+@pytest.mark.parametrize("module", [name for name in FILES if package(name) in ("config", "data", "registry", *LAYERS)])
 def test_a_test_mirrors_the_source(module):
     name = module.removeprefix("dlops.").split(".")
     if FILES[module].name == "__init__.py":

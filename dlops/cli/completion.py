@@ -40,6 +40,18 @@ def runs(ctx: Any, incomplete: str) -> list[str]:
     return latest_ids(plan.tracking_uri(ctx.params.get("tracking_uri") or ""), incomplete)
 
 
+def registered_models(ctx: Any, incomplete: str) -> list[str]:
+    """Offer the registered models whose names begin so."""
+    from dlops.project import plan
+    from dlops.registry import versions
+
+    try:
+        names = versions.names(versions.connect(plan.tracking_uri(ctx.params.get("tracking_uri") or "")))
+    except DlopsError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def entry_points(ctx: Any, incomplete: str) -> list[str]:
     """Offer the project's entry points."""
     from dlops.project import remotes, source, spec

@@ -24,6 +24,8 @@ COMMANDS = {
         "ingest": "Turn raw data into a versioned, checked dataset.",
         "finetune": "Fine-tune a pretrained model on an ingested dataset.",
         "tune": "Search the parameters of finetune for better ones.",
+        "evaluate": "Judge a model beside others, and hold it to requirements.",
+        "register": "Register a model that has earned it.",
     },
     "Look after runs": {
         "status": "List the latest runs, or tell all about one.",
@@ -32,6 +34,12 @@ COMMANDS = {
         "resume": "Go on where a run was interrupted.",
         "rerun": "Do once more what a run did.",
         "ui": "Show runs, metrics and models in a browser.",
+    },
+    "Look after models": {
+        "models": "List registered models, their versions and champions.",
+        "promote": "Make a version the champion.",
+        "rollback": "Make champion again who was it before.",
+        "approve": "Let a version that waits become the champion.",
     },
     "Look after data": {
         "data": "List datasets, show or compare them, remove old versions.",
@@ -47,7 +55,7 @@ COMMANDS = {
 
 _GROUPS = frozenset({"data"})
 """Commands that have commands of their own: the module holds their Typer app."""
-_TAKES_PARAMETERS = frozenset({"ingest", "finetune", "tune", "config", "resume", "rerun"})
+_TAKES_PARAMETERS = frozenset({"ingest", "finetune", "tune", "evaluate", "register", "config", "resume", "rerun"})
 
 
 class Commands(TyperGroup):

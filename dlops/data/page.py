@@ -100,6 +100,8 @@ details { margin-top: .15rem; color: var(--muted); font-size: .85rem; }
 summary { cursor: pointer; }
 code { font: .85em ui-monospace, "DejaVu Sans Mono", monospace; margin-right: .4rem; }
 figure { margin: 0 0 1rem; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; align-items: start; }
+.pictures img { width: 100%; background: #fff; border-radius: 6px; }
 figcaption { color: var(--muted); font-size: .85rem; }
 svg { display: block; width: 100%; overflow: visible; font-size: 12px; }
 svg.axis { width: calc(100% - 3.5rem); margin-left: 3.5rem; }

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from dlops.ml.datasets import Dataset, Split
-from dlops.ml.evaluation import Classification, Evaluation, MultiLabel, Regression
+from dlops.ml.evaluation import (
+    Classification,
+    Labelled,
+    MultiLabel,
+    Regression,
+    binary_cross_entropy,
+    cross_entropy,
+)
 
 _WORD = r"(?u)\b\w+\b"
 _FEATURES = 2**18
@@ -25,12 +32,12 @@ TITLES = {
 }
 
 
-def evaluations(dataset: Dataset) -> dict[str, Evaluation]:
+def evaluations(dataset: Dataset) -> dict[str, Labelled]:
     """Judge each baseline on the test rows, trained on the same rows as the model."""
     return {_KINDS[dataset.kind]: uninformed(dataset), "bag_of_words": bag_of_words(dataset)}
 
 
-def uninformed(dataset: Dataset) -> Evaluation:
+def uninformed(dataset: Dataset) -> Labelled:
     """Answer each row alike: the most frequent class, the classes that half of the train rows have, or their mean."""
     rows = len(dataset.test)
     if dataset.kind == "number":
@@ -45,7 +52,7 @@ def uninformed(dataset: Dataset) -> Evaluation:
     return _classification(dataset, np.tile(answer, (rows, 1)))
 
 
-def bag_of_words(dataset: Dataset) -> Evaluation:
+def bag_of_words(dataset: Dataset) -> Labelled:
     """TF-IDF of words and pairs of words under a linear model (Wang & Manning, 2012, "Baselines and Bigrams").
 
     Logistic regression of the class, or of each class; ridge regression of a number. Texts without a word tell nothing.
@@ -91,19 +98,17 @@ def _given(dataset: Dataset, labels: Sequence[Sequence[str]]) -> np.ndarray[Any,
     return np.array([[name in row for name in dataset.labels] for row in labels], bool)
 
 
-def _classification(dataset: Dataset, scores: Any) -> Evaluation:
+def _classification(dataset: Dataset, scores: Any) -> Labelled:
     actual = np.array([dataset.labels.index(label) for label in dataset.test.labels])
-    likely = np.clip(scores[np.arange(len(actual)), actual], 1e-12, 1)
-    return Classification(dataset.labels, actual, scores, float(-np.log(likely).mean()))
+    return Classification(dataset.labels, actual, scores, float(cross_entropy(actual, scores).mean()))
 
 
-def _multilabel(dataset: Dataset, scores: Any) -> Evaluation:
+def _multilabel(dataset: Dataset, scores: Any) -> Labelled:
     actual = _given(dataset, dataset.test.labels)
-    likely = np.clip(np.where(actual, scores, 1 - scores), 1e-12, 1)
-    return MultiLabel(dataset.labels, actual, scores, float(-np.log(likely).mean()))
+    return MultiLabel(dataset.labels, actual, scores, float(binary_cross_entropy(actual, scores).mean()))
 
 
-def _regression(dataset: Dataset, predicted: Any) -> Evaluation:
+def _regression(dataset: Dataset, predicted: Any) -> Labelled:
     actual = np.asarray(dataset.test.labels, float)
     deviation = float(np.std(dataset.train.labels)) or 1.0
     return Regression(actual, np.asarray(predicted), float((((predicted - actual) / deviation) ** 2).mean()))

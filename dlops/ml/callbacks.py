@@ -115,7 +115,9 @@ class Story(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
 class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types for us
     """Keeps the weights of the best epoch: the highest score on the val rows, then the lowest loss."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, partial: bool = False) -> None:
+        """Take whether what is not trained in one epoch is not in any, and need not be kept."""
+        self._partial = partial
         self.epoch = 0
         """Counted from 1; 0 as long as no epoch was judged."""
         self.score = (-math.inf, 0.0)
@@ -135,12 +137,15 @@ class BestWeights(pl.Callback):  # type: ignore[misc]  # Lightning has no types 
         score = (module.result.score, -module.result.loss)
         if score > self.score:
             self.score, self.epoch = score, trainer.current_epoch + 1
-            self._weights = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
+            still = {name for name, one in module.named_parameters() if self._partial and not one.requires_grad}
+            self._weights = {
+                name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items() if name not in still
+            }
 
     def on_train_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Take the best weights back, if the last ones are not the best."""
         if self.epoch and self.epoch != trainer.current_epoch:
-            module.load_state_dict(self._weights)
+            module.load_state_dict(self._weights, strict=False)
         self._weights.clear()
 
 

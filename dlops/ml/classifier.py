@@ -72,16 +72,18 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         weight = max(1, self._of_all_devices(own))  # nothing may be hidden in texts without a word
         for _ in range(self._halvings):
             batch = batches.halved(batch)
+        moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         while True:
-            torch.manual_seed(hash((self._seed, self.trainer.global_step, self.trainer.global_rank)) & (2**63 - 1))
-            optimizer.zero_grad()
+            self._seed_dropout()
+            for parameter in moved:
+                parameter.grad = None
             try:
                 summed = self._gradients(batch, weight)
             except (RuntimeError, MemoryError) as error:
                 batch = self._smaller(batch, error)
             else:
                 break
-        length = nn.utils.clip_grad_norm_(self.parameters(), self.optimization.clip or math.inf).item()
+        length = nn.utils.clip_grad_norm_(moved, self.optimization.clip or math.inf).item()
         for what, value in (("loss", summed), ("gradient's length", length)):
             if not math.isfinite(value):
                 raise StepFailed(
@@ -92,6 +94,15 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         scheduler.step()
         self.train_loss += (summed - self.train_loss) * own / max(1, self._seen + own)
         self._seen += own
+
+    def _seed_dropout(self) -> None:
+        """Seed the generators that dropout draws from; `torch.manual_seed` takes as long as a step of a head."""
+        seed = hash((self._seed, self.trainer.global_step, self.trainer.global_rank)) & (2**63 - 1)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(seed)
 
     def epoch_loss(self) -> float:
         """Give the mean loss of the epoch so far, over all processes, each of which must ask."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from dlops.data.labels import NONE
 from dlops.errors import DataError
 
 _OUTPUT = re.compile(r"runs:/([^/]+)/dataset")
+_OWN = frozenset({"id", "text", "text_pair", "label", "split"})
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,37 @@ class Split:
     """A class, a list of classes or a number each; empty where no labels are read."""
     pairs: list[str] | None = None
     """Second texts, where a row is a pair."""
+    columns: Mapping[str, list[Any]] = field(default_factory=dict)
+    """Further columns that were asked for."""
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __add__(self, other: Split) -> Split:
+        return Split(
+            self.texts + other.texts,
+            self.labels + other.labels,
+            None if self.pairs is None or other.pairs is None else self.pairs + other.pairs,
+            {name: values + other.columns[name] for name, values in self.columns.items()},
+        )
+
+    def at(self, places: Sequence[int]) -> Split:
+        """Give some of the rows."""
+
+        def those(values: list[Any]) -> list[Any]:
+            return [values[place] for place in places]
+
+        return Split(
+            those(self.texts),
+            those(self.labels) if self.labels else [],
+            None if self.pairs is None else those(self.pairs),
+            {name: those(values) for name, values in self.columns.items()},
+        )
+
+    def ids(self) -> list[str]:
+        """Give the rows' ids."""
+        pairs = self.pairs or itertools.repeat(None, len(self))
+        return [identity(text, pair) for text, pair in zip(self.texts, pairs, strict=True)]
 
 
 class Row(NamedTuple):
@@ -40,6 +70,7 @@ class Row(NamedTuple):
     split: str
     text: str
     pair: str | None
+    more: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -74,13 +105,16 @@ class Dataset:
         return len(self.train) + len(self.val) + len(self.test)
 
 
-def open(reference: str, *, labelled: bool = True) -> Dataset:  # noqa: A001 (read as `datasets.open`)
-    """Read the dataset that `reference` names.
+def open(  # noqa: A001 (read as `datasets.open`)
+    reference: str, *, labelled: bool = True, more: Sequence[str] = ()
+) -> Dataset:
+    """Read the dataset that `reference` names, with `more` columns of those that were kept.
 
     Without `labelled` its texts are read alone, whether it has labels or not, and only train rows must be there.
 
     Raises:
-        DataError: it is not there, is no ingested dataset, has no labels, or cannot be trained and tested on.
+        DataError: it is not there, is no ingested dataset, has no labels or no such column, or cannot be trained and
+            tested on.
     """
     uri, version = locate(reference)
     table, description = tables.read(uri, version)
@@ -94,18 +128,25 @@ def open(reference: str, *, labelled: bool = True) -> Dataset:  # noqa: A001 (re
             f"{uri} is no ingested dataset: it has no column {', '.join(missing)}.",
             hint=f"Its columns are {', '.join(there)}. Run `dlops ingest` on the data it was made from.",
         )
+    if unknown := [name for name in more if name not in there]:
+        kept = ", ".join(name for name in there if name not in _OWN) or "none"
+        raise DataError(
+            f"{uri} has no column {', '.join(unknown)}; beside text and label it has {kept}.",
+            hint="Ingest it with keep=COLUMN.",
+        )
     paired = "text_pair" in there
-    columns = [*wanted, *(["text_pair"] if paired else [])]
+    columns = [*wanted, *(["text_pair"] if paired else []), *more]
     content = table.to_pyarrow_table(columns=columns, filesystem=tables.filesystem(table))
     kind = _kind(content.schema.field("label").type) if labelled else NONE
     rows = sorted(
         (
-            Row(splits.identity(text if pair is None else f"{text}\0{pair}"), label, split, text, pair)
-            for text, pair, label, split in zip(
+            Row(identity(text, pair), label, split, text, pair, others)
+            for text, pair, label, split, others in zip(
                 content["text"].to_pylist(),
                 content["text_pair"].to_pylist() if paired else itertools.repeat(None, len(content)),
                 content["label"].to_pylist() if labelled else itertools.repeat(None, len(content)),
                 content["split"].to_pylist(),
+                _rows_of([content[name].to_pylist() for name in more], len(content)),
                 strict=True,
             )
         ),
@@ -118,9 +159,9 @@ def open(reference: str, *, labelled: bool = True) -> Dataset:  # noqa: A001 (re
         source=str(description.get("source", uri)),
         synthetic=bool(description.get("synthetic", False)),
         labels=_labels(rows, uri, kind),
-        train=_split(rows, "train", uri, kind),
-        val=_split(rows, "val", uri, kind),
-        test=_split(rows, "test", uri, kind),
+        train=_split(rows, "train", uri, kind, more),
+        val=_split(rows, "val", uri, kind, more),
+        test=_split(rows, "test", uri, kind, more),
         kind=kind,
     )
 
@@ -163,12 +204,23 @@ def _digested(row: Row) -> tuple[str, ...]:
     return (row.id, row.split) if row.label is None else (row.id, str(row.label), row.split)
 
 
-def _split(rows: list[Row], name: str, uri: str, kind: str) -> Split:
+def identity(text: str, pair: str | None = None) -> str:
+    """Give the id of a row: of a pair, that of both texts."""
+    return splits.identity(text if pair is None else f"{text}\0{pair}")
+
+
+def _rows_of(columns: list[list[Any]], count: int) -> Iterable[tuple[Any, ...]]:
+    return zip(*columns, strict=True) if columns else itertools.repeat((), count)
+
+
+def _split(rows: list[Row], name: str, uri: str, kind: str, more: Sequence[str]) -> Split:
     chosen = [row for row in rows if row.split == name]
     if not chosen and name in (splits.NEEDED if kind != NONE else splits.NEEDED[:1]):
         raise DataError(f"{uri} has no {name} rows.", hint="Ingest more rows, or other shares: splits=0.7,0.1,0.2.")
     pairs = None if rows[0].pair is None else [row.pair or "" for row in chosen]
-    return Split([row.text for row in chosen], [row.label for row in chosen] if kind != NONE else [], pairs)
+    labels = [row.label for row in chosen] if kind != NONE else []
+    columns = {column: [row.more[place] for row in chosen] for place, column in enumerate(more)}
+    return Split([row.text for row in chosen], labels, pairs, columns)
 
 
 def _labels(rows: list[Row], uri: str, kind: str) -> tuple[str, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
+Judged = TypeVar("Judged", "Classification", "MultiLabel")
 Matrix: TypeAlias = npt.NDArray[np.int64]
 
 THRESHOLD = 0.5
@@ -19,6 +20,8 @@ THRESHOLD = 0.5
 _RESAMPLES, _FEWEST, _DRAWN = 1000, 100, 10**8
 """Resamples, how many at least, and rows drawn in all beyond which there are no more than those."""
 _BINS = 15
+_LEAST = 1e-12
+"""Probability that stands for none, whose logarithm is infinite."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,21 @@ class Classification(Evaluation):
         return places
 
     @property
+    def right(self) -> Array:
+        """Whether each row is right, [rows]."""
+        same: Array = self.predicted == self.actual
+        return same
+
+    @property
+    def losses(self) -> Array:
+        """Cross-entropy of each row in nats."""
+        return cross_entropy(self.actual, self.probabilities)
+
+    def at(self, places: Array) -> Classification:
+        """Judge some of the rows alone."""
+        return _of_rows(Classification(self.labels, self.actual[places], self.probabilities[places], 0.0))
+
+    @property
     def confusion(self) -> Matrix:
         """[labels, labels]: rows are the truth, columns the predictions."""
         matrix = np.zeros((len(self.labels), len(self.labels)), dtype=np.int64)
@@ -173,6 +191,21 @@ class MultiLabel(Evaluation):
     @property
     def rows(self) -> int:
         return len(self.actual)
+
+    @property
+    def right(self) -> Array:
+        """Whether all labels of each row are right, [rows]."""
+        same: Array = (self.predicted == self.actual).all(axis=1)
+        return same
+
+    @property
+    def losses(self) -> Array:
+        """Binary cross-entropy of each row in nats, the mean over its labels."""
+        return binary_cross_entropy(self.actual, self.probabilities)
+
+    def at(self, places: Array) -> MultiLabel:
+        """Judge some of the rows alone."""
+        return _of_rows(MultiLabel(self.labels, self.actual[places], self.probabilities[places], 0.0))
 
     @property
     def predicted(self) -> Array:
@@ -228,6 +261,24 @@ class Regression(Evaluation):
         return len(self.actual)
 
     @property
+    def right(self) -> Array:
+        """Whether each row is right to the last digit, [rows]."""
+        same: Array = self.predicted == self.actual
+        return same
+
+    @property
+    def losses(self) -> Array:
+        """Squared error of each row."""
+        squares: Array = (self.predicted - self.actual) ** 2
+        return squares
+
+    def at(self, places: Array) -> Regression:
+        """Judge some of the rows alone."""
+        some = Regression(self.actual[places], self.predicted[places], 0.0)
+        unit = self.losses.mean() / self.loss if self.loss else 1.0
+        return replace(some, loss=float(some.losses.mean() / unit))
+
+    @property
     def figures(self) -> dict[str, float]:
         return self._of_all_rows()
 
@@ -279,6 +330,22 @@ class MaskedLanguage(Evaluation):
         return {"perplexity": np.exp(_shares(draws @ self.losses, draws @ self.hidden))}
 
 
+Labelled: TypeAlias = Classification | MultiLabel | Regression
+"""What is judged row by row against a label."""
+
+
+def cross_entropy(actual: Array, probabilities: Array) -> Array:
+    """Give each row's cross-entropy in nats; `actual` are places among [rows, labels]."""
+    likely: Array = -np.log(np.clip(probabilities[np.arange(len(actual)), actual], _LEAST, 1))
+    return likely
+
+
+def binary_cross_entropy(actual: Array, probabilities: Array) -> Array:
+    """Give each row's binary cross-entropy in nats, the mean over its labels; both are [rows, labels]."""
+    likely: Array = -np.log(np.clip(np.where(actual, probabilities, 1 - probabilities), _LEAST, 1)).mean(axis=1)
+    return likely
+
+
 def calibration_error(confidence: Array, right: Array) -> float:
     """Mean gap between confidence and share of right answers, over bins of equal width (Naeini et al., 2015)."""
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
@@ -294,6 +361,10 @@ def metric_names(labels: Iterable[str]) -> list[str]:
         name = "".join(letter if letter.isalnum() or letter in "_-. " else "_" for letter in label)[:80]
         found[name if name not in found else f"{name}_{place}"] = None
     return list(found)
+
+
+def _of_rows(some: Judged) -> Judged:
+    return replace(some, loss=float(some.losses.mean()) if some.rows else 0.0)
 
 
 def _draws(rows: int) -> Iterator[Array]:

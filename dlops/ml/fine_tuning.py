@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 Ended = TypeVar("Ended", bound=Fitted)
 
-_FORM = "2"
+_FORM = "3"
 """Raised where a training keeps other things, or groups its weights in another way."""
 _SHAPES = (
     *("strategy", "head", "epochs", "unfreeze", "unfreeze_layers", "lora_rank", "learning_rate"),
@@ -180,7 +181,8 @@ def _fit(
     if prepared.features and isinstance(network, Averaging):
         network.standardise(prepared.features.train.features)
     loaders = _loaders(prepared.features, drawn) if prepared.features else _loaders(rows, drawn)
-    ended = train(how, network, target, chosen, loaders, about, settings, seed, arithmetic, more)
+    with hardware.for_heads(arithmetic) if prepared.features else nullcontext(arithmetic) as suited:
+        ended = train(how, network, target, chosen, loaders, about, settings, seed, suited, more)
     chosen.finish(network)
     return ended
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -49,6 +50,20 @@ class Devices:
     def total(self) -> int:
         """On all nodes."""
         return self.count * self.nodes
+
+
+@contextmanager
+def for_heads(arithmetic: Arithmetic) -> Iterator[Arithmetic]:
+    """Give the arithmetic that suits heads on features, and one thread: more wait for each other most of the time.
+
+    With bf16 nothing would be faster, and digits would be lost.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield replace(arithmetic, bf16=False)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def arithmetic(precision: str, accelerator: str = "auto") -> Arithmetic:

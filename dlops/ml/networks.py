@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dlops.ml.batches import Micro
+from dlops.ml.dropout import Dropout
 from dlops.ml.masked_tokens import IGNORED
 from dlops.ml.text_classifier import HEAD, Head, Pooled
 
@@ -238,7 +239,7 @@ class Averaging(Network):
         read = (features if head.every else features[:, -1:]).flatten(1)
         head.centre.copy_(read.mean(dim=0))
         head.scale.copy_(read.std(dim=0, correction=0).clamp(min=1e-6))
-        head.dropout.p = _FROZEN_DROPOUT
+        head.dropout = Dropout(_FROZEN_DROPOUT)
 
     def save(self, folder: Path) -> None:
         self.backbone.save_pretrained(folder)

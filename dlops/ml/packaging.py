@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
+import pandas as pd
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Map, Schema
 
@@ -61,6 +62,7 @@ def log(
             python_model=str(_CODE),
             artifacts={"model": str(folder)},
             signature=signature(dataset),
+            input_example=example(dataset),
             pip_requirements=requirements(folder),
             metadata={"labels": list(dataset.labels), **_made_from(dataset, backbone, revision)},
             pipeline=(network.inner, tokenizer) if isinstance(network, Standard) else None,
@@ -136,6 +138,14 @@ def signature(dataset: Dataset) -> ModelSignature:
         outputs=Schema(
             [ColSpec(label, "label"), ColSpec(DataType.double, "score"), ColSpec(Map(DataType.double), "scores")]
         ),
+    )
+
+
+def example(dataset: Dataset) -> pd.DataFrame:
+    """Show what the model takes; no text of the data is given away."""
+    columns = ("text", "text_pair")[: 1 if dataset.train.pairs is None else 2]
+    return pd.DataFrame(
+        {name: [f"A {name.replace('_', ' ')} like those that the model was trained on."] for name in columns}
     )
 
 

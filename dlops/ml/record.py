@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,13 @@ def model_input(model_id: str) -> None:
 def document(name: str, content: Mapping[str, Any]) -> None:
     """Keep a JSON document as the artifact `name`."""
     text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@ranks.first_only
+def table(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep rows as the artifact `name` (JSON), which MLflow's UI shows as a table."""
+    columns = {column: [row[column] for row in rows] for column in rows[0]}
+    mlflow.MlflowClient().log_table(_run_id(), columns, name)
 
 
 @ranks.first_only

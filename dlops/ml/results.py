@@ -78,8 +78,8 @@ def foundation(location: Location) -> None:
         record.model_input(model_id)
 
 
-def data(dataset: Dataset) -> None:
-    """Record which data the run reads, and say how much it is."""
+def data(dataset: Dataset, *, context: str = "training") -> None:
+    """Record which data the run reads, and what for, and say how much it is."""
     counts = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test rows"
     say(f"Dataset {dataset.reference}: {counts}, {_told(dataset)}")
     if dataset.synthetic:
@@ -90,7 +90,7 @@ def data(dataset: Dataset) -> None:
         uri=dataset.uri,
         version=dataset.version,
         digest=dataset.digest,
-        context="training",
+        context=context,
         synthetic=dataset.synthetic,
         labelled=dataset.kind != NONE,
     )

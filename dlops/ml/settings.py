@@ -161,6 +161,61 @@ class Finetune:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Settings of `evaluate`."""
+
+    model: Annotated[str, Kind("model")]
+    """Model to judge, as it was logged: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `models:/m-…` or
+    `runs:/RUN/model`."""
+    dataset: Annotated[str, Kind("dataset")] = "sample"
+    """Ingested data: a Delta table (`TABLE`, `TABLE@VERSION`, `TABLE@TIME`), `runs:/RUN/dataset`, or a table's name."""
+    split: Literal["train", "val", "test", "all"] = "test"
+    """Rows that it is judged on."""
+    rows: Annotated[int, Range(0, 10**9)] = 0
+    """How many of them, drawn by chance; 0 for all."""
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    """Seed of that draw."""
+    against: Annotated[str, Kind("model")] | None = None
+    """Another model to compare with on the same rows, `models:/NAME@champion` say."""
+    slice_by: tuple[str, ...] = ()
+    """What the rows are told apart by, and judged for each part: columns that were kept when they were ingested, or
+    length, language and rare_words (the share of words that the train rows do not have)."""
+    require: tuple[str, ...] = ()
+    """What must hold, else the step ends with exit 3: accuracy>=0.8, accuracy_low>=0.75 (the interval's lower end),
+    recall.positive>=0.7, worst_slice.macro_f1>=0.6, gap.accuracy<=0.1, verdict=better, verdict!=worse,
+    latency_p95_ms<=50 and so on."""
+    baselines: bool = True
+    """Whether simple models are trained on the train rows, and judged beside it."""
+    latency_rows: Annotated[int, Range(0, 10**5)] = 50
+    """Texts that are given to the model one by one, to see how long it takes."""
+    hardest: Annotated[int, Range(0, 10**4)] = 50
+    """Rows with the worst answers that are listed, and as many of the likeliest label errors."""
+    texts: bool = True
+    """Whether the lists show the texts, else the rows' ids alone."""
+    allow_pickle: bool = False
+    """Whether a model may be read that is kept as a pickle: reading it runs what its maker put in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Register(Evaluate):
+    """Settings of `register`: those of `evaluate`, by which the model earns its place, and what becomes of it."""
+
+    name: str
+    """Name of the registered model: reviews; in Unity Catalog CATALOG.SCHEMA.reviews."""
+    beat: Literal["not_worse", "better", "any"] = "not_worse"
+    """What the verdict beside the champion, if there is one, must be; it is compared with on the same rows, unless
+    against names another model."""
+    promote: bool = False
+    """Whether the version becomes the champion at once, else a candidate."""
+    approval: Literal["none", "required"] = "none"
+    """Whether somebody must approve the version (`dlops approve NAME VERSION`) before it can become the champion."""
+    parity_rows: Annotated[int, Range(0, 10**5)] = 100
+    """Rows that the registered version answers once more, loaded afresh by another process."""
+    parity_tolerance: Annotated[float, Range(0.0, 1.0)] = 1e-4
+    """How far its scores may be from those that were judged; of numbers, relative to their size."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tune(Finetune):
     """Settings of `tune`: what is searched and how, and those of `finetune`, which every trial has that the space does
     not draw.

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn, TypeVar
 
 from dlops.config import schema
-from dlops.errors import ConfigError, DlopsError, GateFailed, Interrupted, UsageError
+from dlops.errors import ConfigError, DlopsError, GateFailed, Interrupted, UnreachableError, UsageError
 from dlops.ml import memory, ranks
 
 Settings = TypeVar("Settings")
@@ -25,8 +25,8 @@ _FAILED = 4
 def main(settings_type: type[Settings], function: Callable[[Settings], None]) -> NoReturn:
     """Run a step as a process: parse its parameters, open its run, do the work, end both truthfully.
 
-    The exit status is 0, 2 (wrong parameters or files), 3 (a gate said no), 4 (the step failed), 130 (interrupted by
-    a signal) or 1 (a bug, with its traceback).
+    The exit status is 0, 2 (wrong parameters or files), 3 (a gate said no), 4 (the step failed), 5 (a registry did not
+    answer), 130 (interrupted by a signal) or 1 (a bug, with its traceback).
     """
     sys.exit(run(settings_type, function, sys.argv[1:]))
 
@@ -77,6 +77,9 @@ def _tracked(settings: Settings, function: Callable[[Settings], None]) -> int:
     except GateFailed:
         mlflow.set_tag("dlops.gate", "failed")
         raise
+    except UnreachableError:
+        mlflow.set_tag("dlops.gate", "unreachable")
+        raise
     except _Ended:
         status = "KILLED"
         raise
@@ -98,7 +101,7 @@ def _explain(error: DlopsError) -> int:
         lines.append(f"hint: {error.hint}")
     sys.stdout.flush()
     sys.stderr.write("\n".join(lines) + "\n")
-    known = isinstance(error, UsageError | ConfigError | GateFailed | Interrupted)
+    known = isinstance(error, UsageError | ConfigError | GateFailed | UnreachableError | Interrupted)
     return error.exit_code if known else _FAILED
 
 

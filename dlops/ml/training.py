@@ -118,7 +118,7 @@ def _fitted(
     prefix: str = "",
     more: Sequence[pl.Callback] = (),
 ) -> tuple[Fitted, pl.Trainer]:
-    story, best = Story(epochs, len(loaders.train), prefix), BestWeights()
+    story, best = Story(epochs, len(loaders.train), prefix), BestWeights(partial=not strategy.changes)
     callbacks = [Stages(strategy), best, story, *([EarlyEnd(best, patience)] if patience else []), *more]
     callbacks += [kept] if kept else []  # the last: it keeps what the others have noted
     state = checkpoints.read(resumed) if resumed else {}

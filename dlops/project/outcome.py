@@ -81,4 +81,6 @@ def error_of(ended: dict[str, Any], step: str, run_id: str, *, option: str = "",
         return None
     if ended["exit_code"] == GateFailed.exit_code and ended.get("gate"):
         return GateFailed(ended["error"] or f"A gate of {step} said no.", hint=logs)
+    if ended["exit_code"] == UnreachableError.exit_code and ended.get("gate") == "unreachable":
+        return UnreachableError(ended["error"] or f"{step} did not reach what it needs.", hint=logs)
     return StepFailed(f"{step} failed with exit code {ended['exit_code']}.", hint=logs, printed=ended["error"])

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from dlops.cli import console
 from dlops.cli.main import main
+from dlops.registry import versions
 from tests.conftest import Shell
 
 MLPROJECT = """
@@ -100,3 +102,15 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, initialised_store: Path) 
 def looking(recorded: tuple[Path, dict[str, Any]]) -> Shell:
     """A shell where that run was recorded; it is only looked at."""
     return Shell(recorded[0], {**os.environ, "DLOPS_HOME": str(recorded[0] / "home")})
+
+
+@pytest.fixture
+def films(shell: Shell, initialised_store: Path) -> MlflowClient:
+    """A registered model called `films` with three versions, in the store of the small project's folder."""
+    shutil.copy(initialised_store, shell.folder / "mlflow.db")
+    client = MlflowClient(f"sqlite:///{shell.folder}/mlflow.db")
+    client.create_registered_model("films")
+    for number in range(3):
+        tags = {f"{versions.METRIC}test_accuracy": f"0.8{number}"}
+        client.create_model_version("films", source=f"s3://models/{number}", tags=tags)
+    return client

@@ -14,7 +14,7 @@ import pytest
 
 from tests.ml.conftest import custom_model, run, tiny_model
 from tests.pipelines.preloaded import STEPS as FORKED
-from tests.pipelines.preloaded import Preloaded
+from tests.pipelines.preloaded import TRAININGS, Preloaded
 
 __all__ = ["custom_model", "run", "tiny_model"]
 
@@ -35,7 +35,7 @@ class Steps:
         return mlflow.MlflowClient(self.environ["MLFLOW_TRACKING_URI"])
 
     def process(self, step, *words, **environ):
-        if step in FORKED and not any(str(word).startswith("precision=") for word in words):
+        if step in TRAININGS and not any(str(word).startswith("precision=") for word in words):
             words = (*words, EXACT)
         command = [sys.executable, "-m", f"pipelines.{step}", *map(str, words)]
         settled = {**self.environ, **environ}

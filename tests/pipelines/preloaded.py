@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-STEPS = ("finetune", "tune")
+TRAININGS = ("finetune", "tune")
+STEPS = (*TRAININGS, "evaluate", "register")
 _AT_IMPORT = ("HF_", "OMP_", "PYTHON", "TOKENIZERS_", "CUDA_")
 """Beginnings of the names of variables that libraries read once, as they are imported."""
 

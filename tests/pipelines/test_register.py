@@ -1,0 +1,184 @@
+"""`python -m pipelines.register`: versions that have earned it, on a real registry; nothing is left of the others."""
+
+from __future__ import annotations
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+
+from dlops.config import locations
+from dlops.data import splits, tables
+from dlops.errors import GateFailed
+from dlops.registry import aliases, versions
+from tests.ml.conftest import simple_rows
+from tests.pipelines.conftest import EXACT
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*input example was not provided")
+GOOD = ("strategy=freeze", "epochs=15", "head_learning_rate=0.05", EXACT)
+POOR = ("strategy=freeze", "epochs=1", "head_learning_rate=1e-9", EXACT)
+CODE = """
+import os
+import mlflow
+import pandas as pd
+
+class Words(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        good = model_input["text"].str.contains("good|great|lovely")
+        surely = {surely}
+        return pd.DataFrame({{"scores": [
+            {{"positive": surely if one else 1 - surely, "negative": 1 - surely if one else surely}} for one in good
+        ]}})
+
+mlflow.models.set_model(Words())
+"""
+
+
+@pytest.fixture
+def films(steps, monkeypatch):
+    """A dataset called `films`, one word of which tells the label."""
+    monkeypatch.setenv("DLOPS_HOME", steps.environ["DLOPS_HOME"])
+    texts, labels = simple_rows(400)
+    kept = dict(zip(texts, labels, strict=True))
+    rows = {
+        "id": [splits.identity(text) for text in kept],
+        "text": list(kept),
+        "label": list(kept.values()),
+        "split": [splits.assign(text, (0.5, 0.1, 0.4), 0) for text in kept],
+    }
+    return tables.write(str(locations.table("films")), rows, {"source": "films.csv"})
+
+
+@pytest.fixture
+def words(steps, tmp_path):
+    """Log a model that looks for words, as surely as told; give its URI."""
+    mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+
+    def log(surely="0.9", signature=True):
+        file = tmp_path / "words.py"
+        file.write_text(CODE.format(surely=surely))
+        given = pd.DataFrame({"text": ["a text"]})
+        told = pd.DataFrame({"scores": [{"positive": 0.5, "negative": 0.5}]})
+        taken = infer_signature(given, told) if signature else None
+        with mlflow.start_run():
+            info = mlflow.pyfunc.log_model(name="words", python_model=str(file), signature=taken, pip_requirements=[])
+        return info.model_uri
+
+    yield log
+    mlflow.set_tracking_uri(None)
+
+
+def trained(steps, tiny_model, how):
+    run, _ = steps.run("finetune", "dataset=films", f"model={tiny_model}", *how)
+    return f"runs:/{run.info.run_id}/model"
+
+
+def versions_of(steps, name="films"):
+    return versions.of(steps.client, name)
+
+
+def test_a_model_becomes_a_version_with_its_origins_and_figures(steps, films, tiny_model):
+    uri = trained(steps, tiny_model, GOOD)
+    run, done = steps.run("register", f"model={uri}", "name=films", "dataset=films", "require=accuracy>=0.6")
+    assert run.data.tags["dlops.output.version"] == "models:/films/1"
+    (version,) = versions_of(steps)
+    assert version.aliases == (aliases.CANDIDATE,)
+    assert version.metrics["test_accuracy"] == pytest.approx(run.data.metrics["test_accuracy"], abs=1e-5)
+    trained_by = steps.client.get_run(uri.split("/")[1])
+    assert version.tags["dlops.run"] == trained_by.info.run_id == version.run_id
+    assert version.tags["dlops.evaluation"] == run.info.run_id
+    assert version.tags["dlops.dataset"] == f"{locations.table('films')}@0"
+    assert version.tags["dlops.dataset_digest"] == films.digest == version.tags["dlops.evaluated_on_digest"]
+    assert "models:/films/1, loaded afresh, answers 100 rows as it was judged by" in done.stdout
+    described = steps.client.get_model_version("films", "1").description
+    assert "# Model card" in described
+    mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+    answers = mlflow.pyfunc.load_model("models:/films@candidate").predict(pd.DataFrame({"text": ["a good film"]}))
+    assert answers["label"][0] in ("negative", "positive")
+    assert mlflow.models.get_model_info("models:/films/1").signature
+    again, done = steps.run("register", f"model={uri}", "name=films", "dataset=films")
+    assert "is version 1 of films already: nothing is registered" in done.stdout
+    assert again.data.tags["dlops.output.version"] == "models:/films/1"
+    assert len(versions_of(steps)) == 1
+
+
+def test_a_champion_is_replaced_by_a_better_one_alone(steps, films, tiny_model, words):
+    poor, good = trained(steps, tiny_model, POOR), words()
+    steps.run("register", f"model={poor}", "name=films", "dataset=films", "promote=true")
+    assert aliases.holder(steps.client, "films") == "1"
+    run, done = steps.run("register", f"model={good}", "name=films", "dataset=films", "promote=true", "beat=better")
+    assert run.data.tags["dlops.output.verdict"] == "better"
+    assert "Version 2 of films is the champion; before it was version 1." in done.stdout
+    other = trained(steps, tiny_model, ("strategy=freeze", "epochs=1", "head_learning_rate=2e-9", EXACT))
+    _, done = steps.run("register", f"model={other}", "name=films", "dataset=films", "promote=true", exit_code=3)
+    assert "beat=not_worse: Accuracy" in done.stderr
+    assert "worse than models:/films/2" in done.stderr
+    assert len(versions_of(steps)) == 2
+    run, _ = steps.run("register", f"model={other}", "name=films", "dataset=films", "beat=any")
+    assert [version.version for version in versions_of(steps)] == ["3", "2", "1"]
+    assert aliases.holder(steps.client, "films") == "2"
+    assert aliases.rollback(steps.client, "films", by=aliases.person()).version == "1"
+    run, _ = steps.run("register", f"model={good}", "name=films", "dataset=films", "promote=true")
+    assert aliases.holder(steps.client, "films") == "2", "a version that is there is promoted, and not made again"
+    assert len(versions_of(steps)) == 3
+
+
+def test_a_requirement_that_fails_leaves_nothing(steps, films, words):
+    refused = ("name=films", "dataset=films", "require=accuracy>=1.01,latency_p95_ms<=1e9")
+    run, done = steps.run("register", f"model={words()}", *refused, exit_code=3)
+    assert "accuracy>=1.01: does not hold, it is 1" in done.stderr
+    assert versions.names(steps.client) == []
+    assert run.data.tags["dlops.gate"] == "failed"
+    assert run.data.metrics["test_accuracy"] == 1.0, "why it was refused is recorded"
+
+
+def test_a_model_that_answers_otherwise_when_it_is_loaded_again_leaves_nothing(steps, films, words):
+    chance = words(surely="0.6 + os.getpid() % 1000 / 3000")
+    _, done = steps.run("register", f"model={chance}", "name=films", "dataset=films", exit_code=3)
+    assert "loaded afresh, answers 100 of 100 rows otherwise" in done.stderr
+    assert versions.names(steps.client) == []
+    steps.run("register", f"model={chance}", "name=films", "dataset=films", "parity_tolerance=0.5")
+    assert len(versions_of(steps)) == 1
+    other = words(surely="0.7 + os.getpid() % 1000 / 5000")
+    _, done = steps.run("register", f"model={other}", "name=films", "dataset=films", "parity_tolerance=0", exit_code=3)
+    assert len(versions_of(steps)) == 1, "the model itself was there before"
+
+
+def test_a_model_without_a_signature_is_refused(steps, films, words):
+    _, done = steps.run("register", f"model={words(signature=False)}", "name=films", "dataset=films", exit_code=3)
+    assert "has no signature" in done.stderr
+    assert versions.names(steps.client) == []
+
+
+def test_what_needs_an_approval_waits_for_it(steps, films, words):
+    asked = ("name=films", "dataset=films", "promote=true", "approval=required")
+    _, done = steps.run("register", f"model={words()}", *asked)
+    assert "dlops approve films 1" in done.stdout
+    assert aliases.holder(steps.client, "films") is None
+    with pytest.raises(GateFailed):
+        aliases.promote(steps.client, "films", "1", instead_of=None, by=aliases.person())
+    moved = aliases.approve(steps.client, "films", "1", "fine", by=aliases.person("ann"))
+    assert moved.version == aliases.holder(steps.client, "films") == "1"
+
+
+def test_a_champion_that_was_deleted_is_none(steps, films, words):
+    first = words(surely="0.8")
+    steps.run("register", f"model={first}", "name=films", "dataset=films", "promote=true")
+    steps.client.delete_model_version("films", "1")
+    steps.run("register", f"model={words()}", "name=films", "dataset=films", "promote=true")
+    assert aliases.holder(steps.client, "films") == "2"
+
+
+def test_a_registry_that_does_not_answer_is_exit_5(steps, films, words):
+    away = {"MLFLOW_REGISTRY_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    run, _ = steps.run("register", f"model={words()}", "name=films", "dataset=films", exit_code=5, **away)
+    assert run.data.tags["dlops.gate"] == "unreachable"
+    assert versions.names(steps.client) == []
+
+
+def test_a_name_that_no_registry_takes(steps, films, words):
+    _, done = steps.run("register", f"model={words()}", "name=a/b", "dataset=films", exit_code=2)
+    assert "is no name of a registered model" in done.stderr
+    catalog = {"MLFLOW_REGISTRY_URI": "databricks-uc"}
+    _, done = steps.run("register", f"model={words()}", "name=films", "dataset=films", exit_code=2, **catalog)
+    assert "CATALOG.SCHEMA.films" in done.stderr
