@@ -40,6 +40,7 @@ COMMANDS = {
         "promote": "Make a version the champion.",
         "rollback": "Make champion again who was it before.",
         "approve": "Let a version that waits become the champion.",
+        "lineage": "Show where a model comes from, and what came of it.",
     },
     "Look after data": {
         "data": "List datasets, show or compare them, remove old versions.",

@@ -18,8 +18,9 @@ from dlops.ml.settings import Register
 from dlops.registry import aliases, versions
 from dlops.registry.versions import Version
 
-_OF_THE_RUN = ("commit", "dirty", "lock", "target")
+_OF_THE_RUN = ("commit", "dirty", "target")
 """Tags of the run that made the model, which its version has too."""
+_LOCK = "environment.lock"
 _LONGEST = 4500
 """Characters of a version's description."""
 _PARTS = 3
@@ -155,10 +156,19 @@ def _tags(client: MlflowClient, found: Judgement) -> dict[str, str]:
         "dlops.backbone": str(made.get("backbone", "")),
         "dlops.evaluated_on": f"{data.reference} {found.settings.split}",
         "dlops.evaluated_on_digest": data.digest,
+        "dlops.environment": _environment(client, run_id),
         **{f"dlops.{name}": of_run.get(f"dlops.{name}", "") for name in _OF_THE_RUN},
         **{f"{versions.METRIC}{found.settings.split}_{name}": f"{value:.6g}" for name, value in found.figures.items()},
     }
     return {name: text for name, text in tags.items() if text}
+
+
+def _environment(client: MlflowClient, run_id: str) -> str:
+    """Name the environment that the model was made in, if it was kept."""
+    with contextlib.suppress(Exception):  # each kind of store has errors of its own
+        if any(file.path == _LOCK for file in client.list_artifacts(run_id)):
+            return f"runs:/{run_id}/{_LOCK}"
+    return ""
 
 
 def _description(found: Judgement) -> str:
