@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import platform
+import re
 from pathlib import Path
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+def name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Give what the processor calls itself; its architecture, where the system does not tell."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.machine()
 
 
 def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -105,6 +107,14 @@ _COUNTS: dict[str, Callable[[], int]] = {
     "cpu": lambda: 1,
 }
 """Torch's devices, the fastest first, and how many of each there are."""
+
+
+def described() -> str:
+    """Name what computes here: the GPUs there are, else the processor."""
+    if torch.cuda.is_available():
+        names = Counter(torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count()))
+        return ", ".join(f"{count} x {name}" for name, count in names.items())
+    return f"{processor.name()}, {os.cpu_count()} processors"
 
 
 def has_bf16(accelerator: str) -> bool:

@@ -106,6 +106,7 @@ class Judgement:
             found.append("the model was trained on other data: these rows may be among those")
         if not self.answers.scored and self.dataset.kind != "number":
             found.append("the model gives labels without probabilities: calibration is not told")
+        found += self.slices.alike if self.slices else ()
         if self.dataset.synthetic:
             found.append("the data is synthetic: the figures say nothing about real texts")
         return found

@@ -135,7 +135,7 @@ def _pictures(found: Judgement) -> dict[str, Any]:
         bars = {baselines.TITLES[name]: rival.value for name, rival in found.rivals.items()}
         bars["this model"], ends = judged.value, found.intervals[judged.headline]
         drawn["baselines.png"] = pictures.baselines(bars, ends, named(judged.headline), title)
-    if found.slices:
+    if found.slices and found.slices.parts:
         intervals = {part.name: part.judged.intervals()[judged.headline] for part in found.slices.parts}
         drawn["slices.png"] = evaluation_pictures.slices(found.slices.parts, intervals, judged.value, title)
     return drawn

@@ -239,7 +239,7 @@ class Averaging(Network):
         read = (features if head.every else features[:, -1:]).flatten(1)
         head.centre.copy_(read.mean(dim=0))
         head.scale.copy_(read.std(dim=0, correction=0).clamp(min=1e-6))
-        head.dropout = Dropout(_FROZEN_DROPOUT)
+        head.dropout = Dropout(_FROZEN_DROPOUT).train(head.training)
 
     def save(self, folder: Path) -> None:
         self.backbone.save_pretrained(folder)

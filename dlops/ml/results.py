@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlops.data.labels import NONE
-from dlops.ml import baselines, logged_models, model_card, packaging, pictures, record, report
+from dlops.ml import baselines, hardware, logged_models, model_card, packaging, pictures, record, report
 from dlops.ml.backbones import Location
 from dlops.ml.datasets import Dataset
 from dlops.ml.evaluation import Evaluation
@@ -65,6 +65,7 @@ def untested(
         revision=location.revision,
         card=card,
     )
+    record.tag("hardware", hardware.described())
     record.output("model", uri)
     return uri
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dlops.errors import StepFailed
 from dlops.ml.datasets import Split
 from dlops.ml.evaluation import Array, Labelled
 
@@ -52,6 +51,9 @@ class Slices:
     gaps: Mapping[str, float]
     """By figure, the greatest difference between two parts of the same column that count (fairlearn's MetricFrame)."""
 
+    alike: tuple[str, ...] = ()
+    """What told no rows apart, in words."""
+
     def worst(self, figure: str) -> Slice | None:
         """Give the part with the worst of a figure, of those that count."""
         counting = [part for part in self.parts if part.counts]
@@ -73,21 +75,16 @@ def goodness(figure: str, value: float) -> float:
 
 
 def of(judged: Labelled, split: Split, by: Sequence[str], train: Split) -> Slices:
-    """Judge the parts of the rows; `train` says which words the model saw.
-
-    Raises:
-        StepFailed: what they are told apart by has one value alone.
-    """
+    """Judge the parts of the rows; `train` says which words the model saw."""
     parts: list[Slice] = []
+    alike: list[str] = []
     gaps: dict[str, float] = {}
     for column in by:
         values = np.array(_values(column, split, train), dtype=object)
         named = [value for value, _ in Counter(values.tolist()).most_common()]
         if len(named) < 2:
-            raise StepFailed(
-                f"slice_by={column} tells no rows apart: all have {named[0] if named else 'nothing'}.",
-                hint="Leave it out, or judge other rows.",
-            )
+            alike.append(f"slice_by={column} tells no rows apart: all are {''.join(named)}")
+            continue
         found = [
             Slice(column, value, judged.at(np.flatnonzero(values == value))) for value in sorted(named, key=_order)
         ]
@@ -96,7 +93,7 @@ def of(judged: Labelled, split: Split, by: Sequence[str], train: Split) -> Slice
         if len(counting) > 1:
             for name, gap in _gaps(judged, values, counting).items():
                 gaps[name] = max(gap, gaps.get(name, 0.0))
-    return Slices(tuple(parts), gaps)
+    return Slices(tuple(parts), gaps, tuple(alike))
 
 
 def _gaps(judged: Labelled, values: Array, counting: Sequence[str]) -> dict[str, float]:

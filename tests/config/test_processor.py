@@ -24,3 +24,11 @@ def test_the_processor_is_asked_and_not_guessed(tmp_path, flags, expected):
 
 def test_what_cannot_be_asked_has_none(tmp_path):
     assert not processor.has_bf16(tmp_path / "none")
+
+
+def test_the_processors_name(tmp_path):
+    told = tmp_path / "cpuinfo"
+    told.write_text("processor : 0\nmodel name\t: Some CPU @ 2 GHz\nmodel name\t: another\n")
+    assert processor.name(told) == "Some CPU @ 2 GHz"
+    told.write_text("flags: sse\n")
+    assert processor.name(told) == processor.name(tmp_path / "none") != ""

@@ -54,6 +54,15 @@ def test_the_weights_of_the_best_epoch_come_back(results, best):
     assert module.weight.item() == best
 
 
+def test_of_what_is_never_trained_nothing_is_kept():
+    module, keeper = Module(), BestWeights(partial=True)
+    module.requires_grad_(False)
+    module.result = result(9)
+    keeper.on_validation_end(trainer(0), module)
+    assert keeper.state_dict()["weights"] == {}
+    keeper.on_train_end(trainer(2), module)
+
+
 def test_a_test_is_no_epoch():
     module, keeper = Module(), BestWeights()
     module.result = result(9)

@@ -27,7 +27,7 @@ def module(loaded):
 
 def attached(module, monkeypatch):
     """Give the module what Lightning gives it, and a gradient instead of a step."""
-    optimizer = SimpleNamespace(zero_grad=module.zero_grad, step=lambda: None)
+    optimizer = SimpleNamespace(param_groups=[{"params": list(module.parameters())}], step=lambda: None)
     module._trainer = SimpleNamespace(world_size=1, global_rank=0, global_step=0, current_epoch=0, strategy=None)
     monkeypatch.setattr(module, "optimizers", lambda: optimizer)
     monkeypatch.setattr(module, "lr_schedulers", lambda: SimpleNamespace(step=lambda: None))

@@ -74,3 +74,16 @@ def test_more_devices_than_there_are_is_refused(monkeypatch):
     there(monkeypatch, cuda=4)
     with pytest.raises(StepFailed, match="devices=5: there are 4 here"):
         hardware.devices("cuda", 5, 1)
+
+
+def test_heads_have_one_thread_and_all_their_digits():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with hardware.for_heads(Arithmetic("cpu", bf16=True)) as suited:
+            assert torch.get_num_threads() == 1
+            assert suited == Arithmetic("cpu", bf16=False)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert hardware.described()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlops.errors import StepFailed
 from dlops.ml import slices
 from dlops.ml.datasets import Split
 from dlops.ml.evaluation import Classification, Regression
@@ -69,6 +68,9 @@ def test_many_numbers_are_told_apart_by_quarters_and_many_names_by_the_frequent_
     assert {part.value: part.judged.rows for part in found.parts}["(others)"] == 60
 
 
-def test_what_tells_no_rows_apart_is_refused():
-    with pytest.raises(StepFailed, match="slice_by=site tells no rows apart: all have x"):
-        slices.of(judged(np.full(30, True)), split(["t"] * 30, site=["x"] * 30), ["site"], split(["t"]))
+def test_what_tells_no_rows_apart_is_told():
+    found = slices.of(judged(np.full(30, True)), split(["t"] * 30, site=["x"] * 30), ["site"], split(["t"]))
+    assert found.alike == ("slice_by=site tells no rows apart: all are x",)
+    assert found.parts == ()
+    assert found.figures() == {}
+    assert found.worst("accuracy") is None

@@ -85,6 +85,7 @@ def test_a_model_becomes_a_version_with_its_origins_and_figures(steps, films, ti
     assert version.aliases == (aliases.CANDIDATE,)
     assert version.metrics["test_accuracy"] == pytest.approx(run.data.metrics["test_accuracy"], abs=1e-5)
     trained_by = steps.client.get_run(uri.split("/")[1])
+    assert trained_by.data.tags["dlops.hardware"]
     assert version.tags["dlops.run"] == trained_by.info.run_id == version.run_id
     assert version.tags["dlops.evaluation"] == run.info.run_id
     assert version.tags["dlops.dataset"] == f"{locations.table('films')}@0"
