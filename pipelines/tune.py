@@ -80,6 +80,7 @@ def _search(settings: Tune, space: Space, study: Study, children: Children, befo
             settings=settings,
             space=space,
             known=asked.KNOWN,
+            fixed=asked.fixed(settings),
             before=before,
             refuses=refuses,
             show=Display(total),

@@ -30,14 +30,16 @@ def approve(
     json: AsJson = False,
 ) -> None:
     """Approve a version that was registered with approval=required; one that was to be promoted is promoted now."""
-    client = versions.connect(plan.tracking_uri(tracking_uri))
+    uri = plan.tracking_uri(tracking_uri)
+    client = versions.connect(uri)
     chosen = versions.one(client, name, version)
-    who = aliases.person(by)
+    who = aliases.person(by, uri=uri)
     moved = aliases.approve(client, name, chosen.version, comment, by=who)
+    approved_by = versions.one(client, name, chosen.version).tags.get("dlops_approved_by", who.name)
     if json:
         document = moved.document() if moved else {"name": name, "version": chosen.version}
-        console.print_json({**document, "approved_by": who.name})
+        console.print_json({**document, "approved_by": approved_by})
     else:
-        console.out().print(f"Version {chosen.version} of {name} is approved by {who.name}.")
+        console.out().print(f"Version {chosen.version} of {name} is approved by {approved_by}.")
         if moved:
             console.out().print(str(moved))

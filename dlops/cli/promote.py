@@ -24,10 +24,11 @@ def promote(
     name: Name, version: VersionNumber, by: By = "", tracking_uri: TrackingUri = "", json: AsJson = False
 ) -> None:
     """Make a version the champion. Nothing is compared here: `dlops register … promote=true` does that first."""
-    client = versions.connect(plan.tracking_uri(tracking_uri))
+    uri = plan.tracking_uri(tracking_uri)
+    client = versions.connect(uri)
     chosen = versions.one(client, name, version)
     before = versions.asked(lambda: aliases.holder(client, name))
-    moved = aliases.promote(client, name, chosen.version, instead_of=before, by=aliases.person(by))
+    moved = aliases.promote(client, name, chosen.version, instead_of=before, by=aliases.person(by, uri=uri))
     if json:
         console.print_json(moved.document())
     else:

@@ -21,9 +21,10 @@ By = Annotated[
 
 def rollback(name: Name, by: By = "", tracking_uri: TrackingUri = "", json: AsJson = False) -> None:
     """Make champion again who was it before."""
-    client = versions.connect(plan.tracking_uri(tracking_uri))
+    uri = plan.tracking_uri(tracking_uri)
+    client = versions.connect(uri)
     versions.asked(lambda: client.get_registered_model(name))
-    moved = aliases.rollback(client, name, by=aliases.person(by))
+    moved = aliases.rollback(client, name, by=aliases.person(by, uri=uri))
     if json:
         console.print_json(moved.document())
     else:

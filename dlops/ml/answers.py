@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from dlops.errors import StepFailed
 from dlops.ml import evaluation, logged_models
 from dlops.ml.datasets import Split
-from dlops.ml.evaluation import Array, Classification, Labelled, MultiLabel, Regression
+from dlops.ml.evaluation import THRESHOLD, Array, Classification, Labelled, MultiLabel, Regression
 from dlops.ml.progress import Progress
 
 Answer: TypeAlias = Mapping[str, float] | float
@@ -42,6 +42,13 @@ class Answers:
         Raises:
             StepFailed: the model answers with other labels, or with another kind of them.
         """
+        numbers = [score for answer in self.rows for score in _numbers(answer)]
+        if not np.isfinite(numbers).all():
+            raise StepFailed(
+                f"The model answers {sum(not np.isfinite(answer).all() for answer in map(_numbers, self.rows))} of"
+                f" {len(self.rows)} rows with what is no finite number.",
+                hint="It may have been trained with too high a learning rate.",
+            )
         if kind == "number":
             actual = np.asarray(split.labels, np.float64)
             predicted = np.array([_number(answer) for answer in self.rows])
@@ -202,7 +209,9 @@ def _rows(found: Any) -> list[Any]:
                 )
             return list(found.iloc[:, 0])
         return list(found.to_dict("records"))
-    values = np.asarray(found, dtype=object if isinstance(found, list) else None)
+    if isinstance(found, list):
+        return found
+    values = np.asarray(found)
     if values.ndim != 1:
         raise StepFailed(f"The model answers with an array of shape {values.shape}: one answer a text is judged.")
     return list(values)
@@ -214,30 +223,53 @@ def _is_label_alone(given: Any) -> bool:
 
 def _answer(given: Any) -> Answer:
     """Make of what a model gave for a text the probability of each class, or a number."""
-    told = given if isinstance(given, dict) else {"label": given}
-    label = told.get("label")
+    label, scores = _label(given), _scores(given)
+    if isinstance(label, float) and len(scores) < 2:
+        return label
+    if isinstance(label, list):
+        told = {name for name, score in scores.items() if score >= THRESHOLD}
+        return scores if scores and told == set(label) else dict.fromkeys(label, 1.0)
+    if label is None or (scores and max(scores, key=scores.__getitem__) == str(label)):
+        return scores
+    return {str(label): 1.0}
+
+
+def _label(given: Any) -> str | float | list[str] | None:
+    """Give the label that a model told; `None` if it gave scores alone."""
+    label = given.get("label") if isinstance(given, dict) else given
     if isinstance(label, np.generic):
         label = label.item()
-    if isinstance(label, int | float) and not isinstance(label, bool) and "scores" not in told:
-        return float(label)
+    if label is None or isinstance(label, str):
+        return label
+    if isinstance(label, list | tuple | np.ndarray):
+        return [str(one) for one in label]
+    return float(label) if isinstance(label, int | float) and not isinstance(label, bool) else str(label)
+
+
+def _scores(given: Any) -> dict[str, float]:
+    """Give the probabilities that a model told: of every class, or of the label alone, the rest being the others'."""
+    told = given if isinstance(given, dict) else {}
     if isinstance(told.get("scores"), dict):
         return {str(name): float(score) for name, score in told["scores"].items()}
-    if isinstance(label, list | tuple | np.ndarray):
-        return dict.fromkeys(map(str, label), 1.0)
-    return {str(label): float(told.get("score", 1.0))}
+    score = told.get("score")
+    if isinstance(told.get("label"), str) and isinstance(score, float) and 0 <= score <= 1:
+        return {told["label"]: score}
+    return {}
+
+
+def _numbers(answer: Answer) -> list[float]:
+    return [answer] if isinstance(answer, float) else list(answer.values())
 
 
 def _number(answer: Answer) -> float:
     if isinstance(answer, float):
         return answer
-    if len(answer) == 1:
-        return next(iter(answer.values()))
     raise StepFailed("The model answers with classes, and the labels of the data are numbers.")
 
 
 def _classes(answer: Answer) -> Mapping[str, float]:
     if isinstance(answer, float):
-        return {f"{answer:g}": 1.0}
+        return {str(int(answer)) if answer.is_integer() else repr(answer): 1.0}
     return answer
 
 

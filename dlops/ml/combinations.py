@@ -34,6 +34,7 @@ def _without_labels(settings: Finetune) -> list[str]:
         "head": settings.head != "auto",
         "class_weights": settings.class_weights != "none",
         "seeds": settings.seeds != 1,
+        "weights_from": settings.weights_from is not None,
     }
     ways_out = {"strategy": "; no_freeze and lora go with it"}
     return [

@@ -106,9 +106,9 @@ class Dataset:
 
 
 def open(  # noqa: A001 (read as `datasets.open`)
-    reference: str, *, labelled: bool = True, more: Sequence[str] = ()
+    reference: str, *, labelled: bool = True, more: Sequence[str] = (), optional: Sequence[str] = ()
 ) -> Dataset:
-    """Read the dataset that `reference` names, with `more` columns of those that were kept.
+    """Read the dataset that `reference` names, with `more` columns of those that were kept; some are `optional`.
 
     Without `labelled` its texts are read alone, whether it has labels or not, and only train rows must be there.
 
@@ -128,7 +128,8 @@ def open(  # noqa: A001 (read as `datasets.open`)
             f"{uri} is no ingested dataset: it has no column {', '.join(missing)}.",
             hint=f"Its columns are {', '.join(there)}. Run `dlops ingest` on the data it was made from.",
         )
-    if unknown := [name for name in more if name not in there]:
+    more = [name for name in dict.fromkeys(more) if name in there or name not in optional]
+    if unknown := [name for name in more if name not in there or name in _OWN]:
         kept = ", ".join(name for name in there if name not in _OWN) or "none"
         raise DataError(
             f"{uri} has no column {', '.join(unknown)}; beside text and label it has {kept}.",

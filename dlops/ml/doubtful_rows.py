@@ -29,15 +29,16 @@ class Row:
 
 def hardest(judged: Labelled, split: Split, count: int, *, texts: bool) -> list[Row]:
     """List the rows whose answers are worst, the worst first; right answers are none of them."""
-    order = np.argsort(-judged.losses, kind="stable")[:count]
-    return _listed(judged, split, [int(place) for place in order if not judged.right[place]], texts=texts)
+    order = np.argsort(-judged.losses, kind="stable")
+    wrong = [int(place) for place in order if not judged.right[place]]
+    return _listed(judged, split, wrong[:count], texts=texts)
 
 
 def label_errors(judged: Labelled, split: Split, count: int, *, texts: bool) -> list[Row]:
     """List the rows whose label is likely to be wrong, the likeliest first (Northcutt et al., 2021, by cleanlab).
 
     Confident learning asks which rows the model gives another class with more than its usual confidence. There are
-    none for numbers, nor where a class has no rows.
+    none for numbers, nor where a class of several has no rows or all, or a row has no class.
     """
     if not isinstance(judged, Classification | MultiLabel) or not judged.rows:
         return []
@@ -45,6 +46,9 @@ def label_errors(judged: Labelled, split: Split, count: int, *, texts: bool) -> 
         from cleanlab.multilabel_classification.filter import find_label_issues
 
         given = [np.flatnonzero(row).tolist() for row in judged.actual]
+        varied = (judged.actual.any(axis=0) & ~judged.actual.all(axis=0)).all()
+        if len(judged.labels) < 2 or not varied or not all(given):
+            return []
         found = find_label_issues(given, judged.probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
     else:
         from cleanlab.filter import find_label_issues

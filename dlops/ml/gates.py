@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from dlops.config.parameters import suggestion
 from dlops.errors import GateFailed, UsageError
 
-_FORM = re.compile(r"(?P<name>[\w. -]+?)\s*(?P<sign>>=|<=|!=|==|=|>|<)\s*(?P<value>.+)")
+_FORM = re.compile(r"(?P<name>.+?)\s*(?P<sign>>=|<=|!=|==|=|>|<)\s*(?P<value>[^<>=!]+)")
+_REST = re.compile(r"\s*(?P<sign>>=|<=|!=|==|=|>|<)\s*(?P<value>.+)")
 _SIGNS = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -49,7 +50,7 @@ class Answer:
     holds: bool
 
     def __str__(self) -> str:
-        found = f"{self.found:.4g}" if isinstance(self.found, float) else self.found
+        found = f"{self.found:.6g}" if isinstance(self.found, float) else self.found
         return f"{self.requirement.text}: {'holds' if self.holds else 'does not hold'}, it is {found}"
 
 
@@ -94,10 +95,13 @@ def check(answers: Sequence[Answer]) -> None:
 
 
 def _parsed(text: str, known: Collection[str]) -> Requirement:
-    form = _FORM.fullmatch(text.strip())
+    text = text.strip()
+    begun = [name for name in known if text.startswith(name) and _REST.fullmatch(text[len(name) :])]
+    form = _REST.fullmatch(text[len(max(begun, key=len)) :]) if begun else _FORM.fullmatch(text)
     if not form:
         raise ValueError("is no requirement: NAME>=NUMBER")
-    name, sign, value = form["name"], form["sign"], form["value"].strip()
+    name = max(begun, key=len) if begun else form["name"]
+    sign, value = form["sign"], form["value"].strip()
     if name not in known:
         few = ", ".join(list(known)[:8])
         raise ValueError(f"names nothing that is measured here{suggestion(name, known) or f'; there are {few} …'}")

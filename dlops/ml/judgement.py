@@ -36,6 +36,8 @@ class Judgement:
     judged: Labelled
     rivals: Mapping[str, Labelled]
     """Baselines on the same rows, by name."""
+    other: Model | None
+    """The other model, where one was named."""
     against: Comparison | None
     """With the other model, where one was named."""
     slices: Slices | None
@@ -49,7 +51,7 @@ class Judgement:
         found = {name: value for name, value in self.judged.figures.items() if name not in left_out}
         if self.answers.scored and isinstance(self.judged, Classification | MultiLabel):
             found["average_precision"] = _average_precision(self.judged)
-        return found
+        return {name: value for name, value in found.items() if np.isfinite(value)}
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -104,6 +106,11 @@ class Judgement:
             found.append("the model may have been trained on these rows")
         elif made.get("dataset_digest") and made["dataset_digest"] != self.dataset.digest:
             found.append("the model was trained on other data: these rows may be among those")
+        elif settings.split == "val":
+            found.append("the model was chosen by these rows: it looks better on them than it is")
+        others = self.other.made_from.get("dataset_digest") if self.other else None
+        if others and others != self.dataset.digest:
+            found.append("the other model was trained on other data: these rows may be among those")
         if not self.answers.scored and self.dataset.kind != "number":
             found.append("the model gives labels without probabilities: calibration is not told")
         found += self.slices.alike if self.slices else ()
@@ -190,7 +197,9 @@ class Judgement:
         """Name the figures as MLflow keeps them."""
         split = self.settings.split
         found = {f"{split}_{name}": value for name, value in {**self.figures, **self._ends()}.items()}
-        found = {**self.judged.metrics(split, per_class=True), **found}
+        own = self.judged.metrics(split, per_class=True)
+        left_out = [] if self.answers.scored else [f"{split}_{name}" for name in _NO_SCORES]
+        found = {**{name: value for name, value in own.items() if name not in left_out}, **found}
         found |= {f"baseline_{name}_{split}_{rival.headline}": rival.value for name, rival in self.rivals.items()}
         if self.slices:
             found |= {name.replace(".", "_"): value for name, value in self.slices.figures().items()}

@@ -50,7 +50,7 @@ def judge(settings: Evaluate) -> tuple[Judgement, tuple[gates.Answer, ...]]:
         DataError: there are no such rows or columns.
         StepFailed: a model cannot answer, or not so that it can be judged.
     """
-    dataset = datasets.open(settings.dataset, more=[name for name in settings.slice_by if name not in slices.BUILT_IN])
+    dataset = datasets.open(settings.dataset, more=settings.slice_by, optional=slices.BUILT_IN)
     required = gates.parse(settings.require, judgement.names(dataset, settings))
     split = _chosen(dataset, settings)
     results.data(dataset, context="evaluation")
@@ -61,8 +61,12 @@ def judge(settings: Evaluate) -> tuple[Judgement, tuple[gates.Answer, ...]]:
         against = comparison.compare(judged, _judged(other, dataset, split)[1]) if other else None
         seconds = model.seconds(split, settings.latency_rows) if settings.latency_rows else np.empty(0)
         rivals = baselines.evaluations(replace(dataset, test=split)) if settings.baselines else {}
-        parts = slices.of(judged, split, settings.slice_by, dataset.train) if settings.slice_by else None
-    found = Judgement(settings, dataset, split, model, given, judged, rivals, against, parts, seconds)
+        parts = (
+            slices.of(judged, split, tuple(dict.fromkeys(settings.slice_by)), dataset.train)
+            if settings.slice_by
+            else None
+        )
+    found = Judgement(settings, dataset, split, model, given, judged, rivals, other, against, parts, seconds)
     return found, gates.answered(required, found.facts)
 
 

@@ -35,7 +35,7 @@ def differences(uri: str, split: Split, before: list[Answer], tolerance: float) 
     found = []
     for place, (one, other) in enumerate(zip(before, after, strict=True)):
         apart = distance(one, other)
-        if apart > tolerance:
+        if not apart <= tolerance:  # what is no number is no answer
             found.append(f"row {split.ids()[place]}: its answer is {apart:.2g} off")
     return found
 
@@ -46,7 +46,7 @@ def distance(one: Answer, other: Answer) -> float:
         return abs(one - other) / max(1.0, abs(one))
     if isinstance(one, float | int) or isinstance(other, float | int):
         return float("inf")
-    return max(abs(one.get(name, 0.0) - other.get(name, 0.0)) for name in {**one, **other})
+    return max(abs(one.get(name, 0.0) - other.get(name, 0.0)) for name in {**one, **other}) if one or other else 0.0
 
 
 def main() -> None:

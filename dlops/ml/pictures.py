@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from dlops.ml.callbacks import Epoch
 from dlops.ml.evaluation import Classification, Evaluation, Regression
+
+mpl.rcParams["text.parse_math"] = False  # a label may have a $ in it
 
 _BLUE, _ORANGE, _GREEN, _GREY = "#2563a8", "#d9822b", "#3a8f5c", "#9aa5b1"
 _COLOURS = (_BLUE, _ORANGE, _GREEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from dlops.registry.versions import Version
 _OF_THE_RUN = ("commit", "dirty", "target")
 """Tags of the run that made the model, which its version has too."""
 _LOCK = "environment.lock"
+UNFINISHED = "dlops_unfinished"
+"""Tag of a version that was not checked to the end: whoever registers the model again goes on with it."""
 _LONGEST = 4500
 """Characters of a version's description."""
 _PARTS = 3
@@ -77,23 +80,28 @@ def problems(found: Judgement, answers: Sequence[gates.Answer], settings: Regist
     return told
 
 
-def register(found: Judgement, settings: Register) -> str:
+def register(found: Judgement, settings: Register, unfinished: Version | None = None) -> str:
     """Make the model a version, and let a fresh process answer some rows with it; give the version.
 
-    Nothing is left of a version that does not answer as it was judged.
+    Until `settle` is done, the version is marked as unfinished: who comes after a crash takes that one up. Nothing is
+    left of a version that does not answer as it was judged.
 
     Raises:
         GateFailed: it does not.
         UnreachableError: the registry does not answer.
     """
     client = MlflowClient()
-    tags = _tags(client, found)
     was_there = _is_there(client, settings.name)
-    try:
-        made = mlflow.register_model(found.model.uri, settings.name, tags=tags)
-    except MlflowException as error:
-        raise UnreachableError(f"The registry does not take the model: {error.message}") from error
-    version = str(made.version)
+    if unfinished:
+        version = unfinished.version
+    else:
+        tags = {**_tags(client, found), UNFINISHED: "true"}
+        if settings.approval == "required":
+            tags[aliases.APPROVAL] = "required"
+        try:
+            version = str(mlflow.register_model(found.model.uri, settings.name, tags=tags).version)
+        except MlflowException as error:
+            raise UnreachableError(f"The registry does not take the model: {error.message}") from error
     try:
         _check_parity(found, settings, version)
         client.update_model_version(settings.name, version, description=_description(found))
@@ -110,16 +118,21 @@ def settle(client: MlflowClient, version: str, instead_of: str | None, settings:
         GateFailed: another has become champion meanwhile; the version stays a candidate.
     """
     name = settings.name
-    if not _is_champion(client, name, version):
+    if version != instead_of:
         aliases.nominate(client, name, version)
-    if settings.approval == "required" and not _is_approved(client, name, version):
-        client.set_model_version_tag(name, version, aliases.APPROVAL, "required")
-        if settings.promote:
+    with versions.translated():
+        waits = settings.approval == "required" and not _is_approved(client, name, version)
+        if waits:
+            client.set_model_version_tag(name, version, aliases.APPROVAL, "required")
+        if waits and settings.promote:
             client.set_model_version_tag(name, version, aliases.PENDING, instead_of or aliases.NOBODY)
+        if UNFINISHED in client.get_model_version(name, version).tags:
+            client.delete_model_version_tag(name, version, UNFINISHED)
+    if waits:
         say(f"Version {version} waits for an approval: dlops approve {name} {version} --comment '…'")
     elif settings.promote:
-        moved = aliases.promote(client, name, version, instead_of=instead_of, by=aliases.person())
-        say(str(moved))
+        by = aliases.person(uri=mlflow.get_tracking_uri())
+        say(str(aliases.promote(client, name, version, instead_of=instead_of, by=by)))
     else:
         say(f"Version {version} of {name} is a candidate: dlops promote {name} {version}")
 
@@ -149,15 +162,15 @@ def _tags(client: MlflowClient, found: Judgement) -> dict[str, str]:
     with contextlib.suppress(MlflowException):  # the run may be another store's
         of_run = client.get_run(run_id).data.tags if run_id else {}
     tags = {
-        "dlops.run": run_id,
-        "dlops.evaluation": str(record.run_id()),
-        "dlops.dataset": str(made.get("dataset", "")),
-        "dlops.dataset_digest": str(made.get("dataset_digest", "")),
-        "dlops.backbone": str(made.get("backbone", "")),
-        "dlops.evaluated_on": f"{data.reference} {found.settings.split}",
-        "dlops.evaluated_on_digest": data.digest,
-        "dlops.environment": _environment(client, run_id),
-        **{f"dlops.{name}": of_run.get(f"dlops.{name}", "") for name in _OF_THE_RUN},
+        "dlops_run": run_id,
+        "dlops_evaluation": str(record.run_id()),
+        "dlops_dataset": str(made.get("dataset", "")),
+        "dlops_dataset_digest": str(made.get("dataset_digest", "")),
+        "dlops_backbone": str(made.get("backbone", "")),
+        "dlops_evaluated_on": f"{data.reference} {found.settings.split}",
+        "dlops_evaluated_on_digest": data.digest,
+        "dlops_environment": _environment(client, run_id),
+        **{f"dlops_{name}": of_run.get(f"dlops.{name}", "") for name in _OF_THE_RUN},
         **{f"{versions.METRIC}{found.settings.split}_{name}": f"{value:.6g}" for name, value in found.figures.items()},
     }
     return {name: text for name, text in tags.items() if text}
@@ -176,7 +189,7 @@ def _description(found: Judgement) -> str:
     card: Any = ""
     with contextlib.suppress(Exception), logged_models.fetched(found.model.uri) as folders:
         card = (folders.weights / "README.md").read_text(encoding="utf-8")
-    _, _, body = str(card).rpartition("\n---\n")
+    body = re.sub(r"\A---\n.*?\n---\n", "", str(card), flags=re.DOTALL)
     return (body.strip() or found.verdict_told)[:_LONGEST]
 
 
@@ -190,10 +203,6 @@ def _is_there(client: MlflowClient, name: str) -> bool:
 
 def _is_approved(client: MlflowClient, name: str, version: str) -> bool:
     return str(client.get_model_version(name, version).tags.get(aliases.APPROVAL)) == "approved"
-
-
-def _is_champion(client: MlflowClient, name: str, version: str) -> bool:
-    return aliases.holder(client, name) == version
 
 
 def _undo(client: MlflowClient, name: str, version: str, *, whole: bool) -> None:

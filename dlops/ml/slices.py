@@ -134,8 +134,8 @@ BUILT_IN = ("length", "language", "rare_words")
 
 
 def _of_column(values: Sequence[Any]) -> list[str]:
-    there = {value for value in values if value is not None}
-    numbers = bool(there) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in there)
+    numbers = all(isinstance(value, int | float | None) and not isinstance(value, bool) for value in values)
+    there = {value for value in values if value is not None} if numbers else set()
     if numbers and len(there) > _DISTINCT:
         known = iter(_ranges([value for value in values if value is not None], "{} to {}"))
         return [_NONE if value is None else next(known) for value in values]
@@ -156,7 +156,7 @@ def _ranges(numbers: Sequence[float], told: str) -> list[str]:
 
 def _order(value: str) -> tuple[bool, float, str]:
     """Sort ranges by their beginning, and names by their letters."""
-    begins = re.match(r"-?[\d.]+(?=( to |$))", value)
+    begins = re.match(r"-?\d+(\.\d+)?(e[+-]?\d+)?(?=( to |$))", value)
     return (begins is None, float(begins[0]) if begins else 0.0, value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -78,7 +79,8 @@ def _tracked(settings: Settings, function: Callable[[Settings], None]) -> int:
         mlflow.set_tag("dlops.gate", "failed")
         raise
     except UnreachableError:
-        mlflow.set_tag("dlops.gate", "unreachable")
+        with contextlib.suppress(Exception):  # what does not answer may be the store itself
+            mlflow.set_tag("dlops.gate", "unreachable")
         raise
     except _Ended:
         status = "KILLED"

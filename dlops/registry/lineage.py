@@ -95,7 +95,7 @@ def _version(client: MlflowClient, name: str, version: str, depth: int) -> Node:
     found = versions.one(client, name, version)
     facts = {"aliases": ", ".join(found.aliases), "registered": _time(found.created)}
     facts |= {
-        key: found.tags.get(f"dlops.{key}", "") for key in ("promoted_by", "promoted_at", "approved_by", "evaluation")
+        key: found.tags.get(f"dlops_{key}", "") for key in ("promoted_by", "promoted_at", "approved_by", "evaluation")
     }
     facts |= {name: f"{value:.4g}" for name, value in found.metrics.items()}
     source = found.source if _MODEL.fullmatch(found.source) else f"models:/{found.model_id}"

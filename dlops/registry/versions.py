@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-METRIC = "dlops.metric."
+METRIC = "dlops_metric_"
 """What tags of a version begin with that hold its figures."""
 _PATIENCE = 15.0
 _PAGE = 200
@@ -40,7 +42,12 @@ class Version:
     @property
     def metrics(self) -> dict[str, float]:
         """Figures of its evaluation."""
-        return {key.removeprefix(METRIC): float(value) for key, value in self.tags.items() if key.startswith(METRIC)}
+        found = {}
+        for key, value in self.tags.items():
+            if key.startswith(METRIC):
+                with contextlib.suppress(ValueError):  # a tag of somebody else's
+                    found[key.removeprefix(METRIC)] = float(value)
+        return found
 
 
 def connect(uri: str) -> MlflowClient:
@@ -71,6 +78,24 @@ def asked(call: Callable[[], Result]) -> Result:
         raise UnreachableError(str(error), hint="Check --tracking-uri (or MLFLOW_TRACKING_URI).") from error
 
 
+@contextmanager
+def translated() -> Iterator[None]:
+    """Tell in our own words that a registry refused or did not answer.
+
+    Raises:
+        UnreachableError: it did.
+        UsageError: there is no such model or version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code == _MISSING:
+            raise UsageError(str(error.message), hint="`dlops models` lists those there are.") from error
+        raise UnreachableError(f"The registry refused, or did not answer: {error.message}") from error
+
+
 def names(client: MlflowClient) -> list[str]:
     """List the registered models, in the order of their names."""
     return sorted(str(model.name) for model in _pages(client.search_registered_models))
@@ -86,7 +111,11 @@ def of(client: MlflowClient, name: str) -> list[Version]:
     model = asked(lambda: client.get_registered_model(name))
     aliases = {alias: str(version) for alias, version in model.aliases.items()}
     found = _pages(client.search_model_versions, filter_string=f"name='{name}'")
-    return sorted((_version(one, aliases) for one in found), key=lambda one: -int(one.version))
+    whole = [
+        one if isinstance(one.tags, dict) else asked(lambda one=one: client.get_model_version(name, one.version))  # type: ignore[misc]
+        for one in found
+    ]  # what Unity Catalog finds is without tags
+    return sorted((_version(one, aliases) for one in whole), key=lambda one: -int(one.version))
 
 
 def one(client: MlflowClient, name: str, version: str) -> Version:

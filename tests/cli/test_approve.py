@@ -15,7 +15,7 @@ def test_an_approval_is_recorded_and_lets_the_promotion_through(typed, films):
         "Version 1 of films is approved by ann.\n"
     )
     tags = films.get_model_version("films", "1").tags
-    assert (tags["dlops.approved_by"], tags["dlops.approval_comment"]) == ("ann", "fine")
+    assert (tags["dlops_approved_by"], tags["dlops_approval_comment"]) == ("ann", "fine")
     told = json.loads(typed("approve", "films", "2", "--by", "ann", "--json")[0])
     assert told == {"name": "films", "version": "2", "before": None, "changed": True, "approved_by": "ann"}
     assert aliases.holder(films, "films") == "2"

@@ -12,7 +12,7 @@ def test_a_version_becomes_the_champion(typed, films):
     assert typed("promote", "films", "3", "--by", "ann")[0] == (
         "Version 3 of films is the champion; before it was version 2.\n"
     )
-    assert films.get_model_version("films", "3").tags["dlops.promoted_by"] == "ann"
+    assert films.get_model_version("films", "3").tags["dlops_promoted_by"] == "ann"
     assert "is the champion already" in typed("promote", "films", "champion")[0]
     told = json.loads(typed("promote", "films", "1", "--json")[0])
     assert told == {"name": "films", "version": "1", "before": "3", "changed": True}

@@ -54,6 +54,14 @@ def test_several_labels_and_numbers():
     assert doubtful_rows.label_errors(numbers, split, 9, texts=True) == []
 
 
+def test_where_confident_learning_says_nothing_nothing_is_listed():
+    truth = np.array([[True, True], [True, False], [True, True]])
+    split = Split(["x", "y", "z"], [["a", "b"], ["a"], ["a", "b"]])
+    judged = MultiLabel(("a", "b"), truth, np.where(truth, 0.4, 0.6), 0.1)
+    assert doubtful_rows.label_errors(judged, split, 9, texts=True) == []
+    assert len(doubtful_rows.hardest(judged, split, 9, texts=True)) == 3
+
+
 def test_a_long_text_is_cut():
     judged = Regression(np.zeros(1), np.ones(1), 1.0)
     (row,) = doubtful_rows.hardest(judged, Split(["x" * 2000], [0.0]), 1, texts=True)

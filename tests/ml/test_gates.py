@@ -35,6 +35,14 @@ def test_what_holds(text, found, holds):
     assert str(answer).startswith(text)
 
 
+def test_a_label_may_look_like_a_requirement():
+    known = ("recall.C++", "recall.a=b", "recall.a", "accuracy")
+    found = gates.parse(["recall.C++>=0.5", "recall.a=b >= 0.5", "recall.a=1"], known)
+    assert [(one.name, one.sign, one.value) for one in found] == [
+        *(("recall.C++", ">=", 0.5), ("recall.a=b", ">=", 0.5), ("recall.a", "=", 1.0)),
+    ]
+
+
 def test_everything_that_is_wrong_is_told():
     wrong = ["acuracy>=0.8", "accuracy", "accuracy>=high", "verdict=best", "verdict>=better", "accuracy>=nan", "x=1"]
     with pytest.raises(UsageError) as caught:

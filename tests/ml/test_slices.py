@@ -68,6 +68,15 @@ def test_many_numbers_are_told_apart_by_quarters_and_many_names_by_the_frequent_
     assert {part.value: part.judged.rows for part in found.parts}["(others)"] == 60
 
 
+def test_values_of_any_kind_are_names():
+    versions = ["1.2.3", "10.0.0.1", "2024.01.02"] * 10
+    found = slices.of(judged(np.full(30, True)), split(["t"] * 30, version=versions), ["version"], split(["t"]))
+    assert {part.value for part in found.parts} == set(versions)
+    lists = [["a"], ["a", "b"]] * 15
+    found = slices.of(judged(np.full(30, True)), split(["t"] * 30, kinds=lists), ["kinds"], split(["t"]))
+    assert len(found.parts) == 2
+
+
 def test_what_tells_no_rows_apart_is_told():
     found = slices.of(judged(np.full(30, True)), split(["t"] * 30, site=["x"] * 30), ["site"], split(["t"]))
     assert found.alike == ("slice_by=site tells no rows apart: all are x",)

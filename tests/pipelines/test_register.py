@@ -86,10 +86,10 @@ def test_a_model_becomes_a_version_with_its_origins_and_figures(steps, films, ti
     assert version.metrics["test_accuracy"] == pytest.approx(run.data.metrics["test_accuracy"], abs=1e-5)
     trained_by = steps.client.get_run(uri.split("/")[1])
     assert trained_by.data.tags["dlops.hardware"]
-    assert version.tags["dlops.run"] == trained_by.info.run_id == version.run_id
-    assert version.tags["dlops.evaluation"] == run.info.run_id
-    assert version.tags["dlops.dataset"] == f"{locations.table('films')}@0"
-    assert version.tags["dlops.dataset_digest"] == films.digest == version.tags["dlops.evaluated_on_digest"]
+    assert version.tags["dlops_run"] == trained_by.info.run_id == version.run_id
+    assert version.tags["dlops_evaluation"] == run.info.run_id
+    assert version.tags["dlops_dataset"] == f"{locations.table('films')}@0"
+    assert version.tags["dlops_dataset_digest"] == films.digest == version.tags["dlops_evaluated_on_digest"]
     assert "models:/films/1, loaded afresh, answers 100 rows as it was judged by" in done.stdout
     described = steps.client.get_model_version("films", "1").description
     assert "# Model card" in described

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -25,13 +29,34 @@ def test_a_champion_and_the_way_back(films):
     again = aliases.promote(films, "films", "3", instead_of="1", by=ANN)
     assert not again.changed, "it is what was asked for"
     tags = films.get_model_version("films", "3").tags
-    assert (tags["dlops.promoted_by"], tags["dlops.promoted_by_known"]) == ("ann", "stated")
+    assert (tags["dlops_promoted_by"], tags["dlops_promoted_by_known"]) == ("ann", "stated")
     back = aliases.rollback(films, "films", by=ANN)
     assert (back.version, back.before) == ("1", "3")
     assert aliases.holder(films, "films") == "1"
     with pytest.raises(UsageError, match="no earlier champion"):
         aliases.rollback(films, "films", by=ANN)
     assert aliases.holder(films, "films") == "1"
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_move_that_was_killed_halfway_leaves_a_way_back(films, monkeypatch, last):
+    for before, version in ((None, "2"), ("2", "1"), ("1", "2")):
+        aliases.promote(films, "films", version, instead_of=before, by=ANN)
+    writes = {False: "set_registered_model_alias", True: "set_registered_model_tag"}
+
+    def killed(name, key, value=None):
+        if last and key != HISTORY:
+            return whole(name, key, value)
+        raise KeyboardInterrupt
+
+    whole = getattr(films, writes[last])
+    monkeypatch.setattr(films, writes[last], killed)
+    with pytest.raises(KeyboardInterrupt):
+        aliases.rollback(films, "films", by=ANN)
+    monkeypatch.setattr(films, writes[last], whole)
+    expected = "2" if last else "1"
+    assert aliases.holder(films, "films") == ("1" if last else "2")
+    assert aliases.rollback(films, "films", by=ANN).version == expected
 
 
 def test_a_version_that_was_deleted_meanwhile_is_passed_by(films):
@@ -61,9 +86,9 @@ def test_an_approval_lets_the_promotion_through(films):
         aliases.promote(films, "films", "2", instead_of=None, by=ANN)
     assert aliases.approve(films, "films", "2", "looks fine", by=Person("bob", known=True)) is None
     tags = films.get_model_version("films", "2").tags
-    assert tags["dlops.approved_by"] == "bob"
-    assert tags["dlops.approved_by_known"] == "store"
-    assert tags["dlops.approval_comment"] == "looks fine"
+    assert tags["dlops_approved_by"] == "bob"
+    assert tags["dlops_approved_by_known"] == "store"
+    assert tags["dlops_approval_comment"] == "looks fine"
     assert aliases.promote(films, "films", "2", instead_of=None, by=ANN).changed
     with pytest.raises(UsageError, match="waits for no approval"):
         aliases.approve(films, "films", "1", "", by=ANN)
@@ -124,9 +149,35 @@ def test_a_candidate_is_the_last_one_nominated(films):
     assert aliases.holder(films, "films", CANDIDATE) == "2"
 
 
+@contextmanager
+def a_server_that_knows(name, password):
+    """Answer as MLflow's basic-auth app does for users who ask of themselves."""
+    secret = base64.b64encode(f"{name}:{password}".encode()).decode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            right = self.headers.get("Authorization") == f"Basic {secret}"
+            self.send_response(200 if right and self.path.endswith(f"users/get?username={name}") else 401)
+            self.end_headers()
+            self.wfile.write(json.dumps({"user": {"username": name}}).encode())
+
+        def log_message(self, *_):
+            """Keep quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
 def test_who_acts(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "carl")
-    assert aliases.person("dora") == Person("carl", known=True)
-    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
-    assert aliases.person("dora") == Person("dora", known=False)
+    assert aliases.person("dora", uri="sqlite:///mlflow.db") == Person("dora", known=False), "a file knows nobody"
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "right")
+    with a_server_that_knows("carl", "right") as uri:
+        assert aliases.person("dora", uri=uri) == Person("carl", known=True)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
+        assert aliases.person("dora", uri=uri) == Person("dora", known=False)
+    assert aliases.person("dora", uri=uri) == Person("dora", known=False), "it does not answer"
     assert aliases.person().name

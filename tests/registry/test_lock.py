@@ -55,6 +55,22 @@ def test_who_waits_behind_the_living_gives_up_in_the_end(films):
         pass
 
 
+def test_who_was_too_slow_begins_again_with_another_tag(films, monkeypatch):
+    write, slow = films.set_registered_model_tag, iter([0.0, 0.3])
+    tags = []
+
+    def written(name, key, value):
+        tags.append(key)
+        time.sleep(next(slow, 0.0))
+        write(name, key, value)
+
+    monkeypatch.setattr(films, "set_registered_model_tag", written)
+    with lock.held(films, "films", lease=0.5) as still:
+        still()
+        assert len(set(tags)) == 2
+        assert list(films.get_registered_model("films").tags) == [tags[-1]]
+
+
 def test_who_waits_long_is_not_taken_for_dead(films):
     order = []
 
@@ -75,8 +91,8 @@ def test_who_waits_long_is_not_taken_for_dead(films):
 
 
 def test_a_lock_that_was_held_for_too_long_is_no_longer_one(films):
-    with lock.held(films, "films", lease=0.2) as still:
-        time.sleep(0.15)
+    with lock.held(films, "films", lease=1) as still:
+        time.sleep(0.6)
         with pytest.raises(UnreachableError, match="cannot be changed safely"):
             still()
     with lock.held(films, "films") as still:

@@ -40,7 +40,7 @@ _OF_NO_SCORE = frozenset(
 """Parameters that decide of no score, but by rounding."""
 _ORIGIN = frozenset({"mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit"})
 """Tags that a search's run and its trials' have in common."""
-_WEIGHTS_FROM = "weights_from"
+_WEIGHTS_FROM, _WEIGHTS_TAG = "weights_from", "dlops.trial.weights_from"
 _PAGE = 1000
 _LONGEST_PARAM = 6000
 
@@ -91,7 +91,10 @@ class Children:
 
     def _check(self, run: Any) -> None:
         """Refuse a trial that had other settings beside the searched ones."""
-        before, own = run.data.params, {*json.loads(run.data.tags[_VALUES]), _WEIGHTS_FROM}
+        before, own = run.data.params, {*json.loads(run.data.tags[_VALUES])}
+        own |= {_WEIGHTS_FROM} if _AFTER in run.data.tags else set()
+        if not before:  # it was killed before it had any
+            return
         told = [
             f"{name} was {before.get(name, '')}, is {text}"
             for name, text in self._fixed.items()
@@ -114,6 +117,7 @@ class Children:
             self._number: str(trial.number),
             _VALUES: json.dumps(trial.values),
             _STRETCH: str(trial.stretch or ""),
+            _WEIGHTS_TAG: trial.weights_from,
             _AFTER: "" if trial.after is None else str(trial.after),
         }
         run = self._client.create_run(
@@ -184,6 +188,6 @@ class Children:
             error=tags.get(_ERROR, ""),
             stretch=int(tags.get(_STRETCH, "0")),
             after=int(tags[_AFTER]) if _AFTER in tags else None,
-            weights_from=run.data.params.get(_WEIGHTS_FROM, ""),
+            weights_from=tags.get(_WEIGHTS_TAG, ""),
         )
         return trial if trial.is_over else replace(trial, status="interrupted", scores=[], seconds=0.0, error="")

@@ -55,13 +55,15 @@ class Population(Search):
         settings: Tune,
         space: Space,
         known: Mapping[str, Parameter],
+        fixed: Mapping[str, str],
         before: list[Trial] | None = None,
         refuses: Callable[[Mapping[str, str]], bool] | None = None,
         show: Callable[[Search], None] | None = None,
     ) -> None:
-        """Take what `Search` takes, the search's settings, and the space over the `known` parameters."""
+        """Take what `Search` takes, the settings, the space over the `known` parameters, and what else is `fixed`."""
         super().__init__(study, Scheduler(), stopping, children, before=before, refuses=refuses, show=show)
         self._size, self._seed, self._space, self._known = size(settings), settings.seed, space, known
+        self._fixed = fixed
 
     @property
     def waits(self) -> bool:
@@ -109,11 +111,13 @@ class Population(Search):
 
     def _changed(self, values: Mapping[str, str], chance: random.Random) -> dict[str, str]:
         """Give values a little beside others: numbers times 0.8 or 1.2, of a list what comes before or after."""
-        axes = {axis.name: axis for axis in self._space.axes}
-        changed = {
-            name: text if name in INHERITED else _beside(axes[name], text, self._known[name], chance)
-            for name, text in values.items()
-        }
+        changed: dict[str, str] = {}
+        given = dict(self._fixed)
+        for axis in self._space.counting(given):
+            text = values.get(axis.name, self._fixed[axis.name])
+            known = self._known[axis.name]
+            changed[axis.name] = text if axis.name in INHERITED else _beside(axis, text, known, chance)
+            given[axis.name] = changed[axis.name]
         return dict(values) if self._refuses and self._refuses(changed) else changed
 
     def _forget_outdone(self) -> None:

@@ -53,6 +53,7 @@ def population_of(settings, resume=""):
         settings=settings,
         space=searched,
         known=asked.KNOWN,
+        fixed=asked.fixed(settings),
         before=before,
     )
 
@@ -182,6 +183,21 @@ def test_what_does_not_go_together_is_told_at_once():
         with pytest.raises(UsageError) as caught:
             asked.read(pbt(**given))
         assert words in "\n".join(caught.value.problems)
+
+
+def test_a_change_stays_within_what_counts(run, tmp_path):
+    axes = {
+        "schedule": {"choice": ["linear", "cosine"]},
+        "warm_up": {"uniform": ["0", "0.3"], "when": {"schedule": "linear"}},
+        "clip": {"uniform": ["0.5", "2"], "when": {"schedule": "cosine"}},
+        "head_learning_rate": {"loguniform": ["1e-4", "1e-1"]},
+    }
+    search = population_of(pbt(space=json.dumps(axes)))
+    in_process.run(search, Climb(str(tmp_path)))
+    for trial in search.trials:
+        extra = "warm_up" if trial.values["schedule"] == "linear" else "clip"
+        assert set(trial.values) == {"schedule", "head_learning_rate", extra}
+    assert {trial.values["schedule"] for trial in search.trials if trial.stretch} == {"linear", "cosine"}
 
 
 def test_how_many_members_there_are():
