@@ -21,10 +21,10 @@ Micro: TypeAlias = dict[str, torch.Tensor]
 Batch: TypeAlias = list[Micro]
 """What one step of the optimizer sees, in parts that fit."""
 
-Collate: TypeAlias = Callable[[Sequence[Any]], Batch]
+Collate: TypeAlias = Callable[[Any], Batch]
 """Makes a batch of drawn rows."""
 
-_EVALUATION_ROWS = 64
+_EVALUATION_ROWS, _EVALUATION_FEATURES = 64, 4096
 _MICRO_TOKENS = 1024
 """Padded tokens of one micro-batch on a CPU: more wastes work on padding, fewer on the overhead of a call."""
 
@@ -80,6 +80,10 @@ class FeatureRows:
     def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.features[row], self.labels[row]
 
+    def __getitems__(self, rows: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give some rows at once: torch's loaders ask for it."""
+        return self.features[rows], self.labels[rows]
+
     def __add__(self, others: FeatureRows) -> FeatureRows:
         return FeatureRows(torch.cat([self.features, others.features]), torch.cat([self.labels, others.labels]))
 
@@ -122,9 +126,10 @@ class Collator:
         return found if types is None else {**found, "token_type_ids": types}
 
 
-def stacked(drawn: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Batch:
-    """Make one batch of features and labels."""
-    return [{"features": torch.stack([row[0] for row in drawn]), "labels": torch.stack([row[1] for row in drawn])}]
+def whole(drawn: tuple[torch.Tensor, torch.Tensor]) -> Batch:
+    """Make one batch of features and labels that were drawn at once."""
+    features, labels = drawn
+    return [{"features": features, "labels": labels}]
 
 
 class RandomBatches(Sampler[list[int]]):
@@ -191,9 +196,9 @@ class OrderedBatches(Sampler[list[int]]):
     Each of several processes has its share of each batch; where there is none left, the first row, a second time.
     """
 
-    def __init__(self, lengths: Sequence[int]) -> None:
+    def __init__(self, lengths: Sequence[int], *, rows: int = _EVALUATION_ROWS) -> None:
         order = sorted(range(len(lengths)), key=lengths.__getitem__)
-        self._batches = [order[at : at + _EVALUATION_ROWS] for at in range(0, len(order), _EVALUATION_ROWS)]
+        self._batches = [order[at : at + rows] for at in range(0, len(order), rows)]
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -204,7 +209,9 @@ class OrderedBatches(Sampler[list[int]]):
 
 def evaluation(rows: TokenRows | FeatureRows, collate: Collate) -> DataLoader[Any]:
     """Give every row once."""
-    return DataLoader(cast(Any, rows), batch_sampler=OrderedBatches(rows.lengths), collate_fn=collate)
+    at_once = _EVALUATION_FEATURES if isinstance(rows, FeatureRows) else _EVALUATION_ROWS
+    batches = OrderedBatches(rows.lengths, rows=at_once)
+    return DataLoader(cast(Any, rows), batch_sampler=batches, collate_fn=collate)
 
 
 def order(loader: DataLoader[Any]) -> list[int]:

@@ -69,7 +69,7 @@ def of(network: Network, weights: str, rows: Rows[TokenRows], arithmetic: Arithm
     record.metrics(
         {"feature_seconds": sum(seconds.values()), "test_feature_seconds": last, "feature_rows": done},
     )
-    return Rows(found["train"], found.get("val"), found["test"], batches.stacked)
+    return Rows(found["train"], found.get("val"), found["test"], batches.whole)
 
 
 def fingerprint(network: Network) -> str:

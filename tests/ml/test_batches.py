@@ -97,9 +97,10 @@ def test_evaluation_gives_every_row_once_and_tells_which():
     assert sorted(seen) == list(range(500))
 
 
-def test_features_are_stacked():
+def test_features_are_drawn_at_once():
     drawn = FeatureRows(torch.arange(12.0).reshape(3, 2, 2), torch.tensor([0, 1, 0]))
-    (batch,) = batches.stacked([drawn[2], drawn[1]])
+    (batch,) = batches.whole(drawn.__getitems__([2, 1]))
+    assert torch.equal(drawn[2][0], batch["features"][0])
     assert batch["features"].tolist() == drawn.features[[2, 1]].tolist()
     assert batch["labels"].tolist() == [0, 1]
     assert drawn.lengths == [1, 1, 1]
@@ -124,7 +125,8 @@ def test_halved_parts_hold_the_same_rows_each_as_wide_as_before():
 
 
 def test_features_can_be_halved_too():
-    (batch,) = batches.stacked([(torch.ones(2, 3) * place, torch.tensor(place)) for place in range(3)])
+    features = torch.arange(3.0).reshape(3, 1, 1).expand(3, 2, 3)
+    (batch,) = batches.whole((features, torch.arange(3)))
     assert [part["features"][:, 0, 0].tolist() for part in batches.halved([batch])] == [[0, 1], [2]]
 
 

@@ -34,7 +34,7 @@ def read(network, splits):
 def test_every_row_has_its_own_features(run, network, splits):
     found = read(network, splits)
     assert (len(found.train), len(found.val), len(found.test)) == (11, 3, 4)
-    assert found.collate is batches.stacked
+    assert found.collate is batches.whole
     for place in range(11):
         (alone,) = Collator(0, None)([splits.train[place]])
         with torch.no_grad():
