@@ -176,7 +176,7 @@ def _fit(
     about = identity(settings, prepared.weights, target.names, rows.train, rows.val)
     drawn = sampler(rows.train, settings, seed)
     if settings.weights_from:
-        kept_weights.load(network, settings.weights_from, head=settings.strategy == "freeze")
+        kept_weights.load(network, target.names, settings.weights_from, head=settings.strategy == "freeze")
     chosen.prepare(network)
     if prepared.features and isinstance(network, Averaging):
         network.standardise(prepared.features.train.features)

@@ -89,7 +89,7 @@ class Training:
                     ready.network, ready.prepared, ready.target, settings, ready.arithmetic, more=[reports]
                 )
             if not reports.was_ended and keeps(trial.score):
-                kept_weights.keep(ready.network, head=settings.strategy == "freeze")
+                kept_weights.keep(ready.network, ready.target.names, head=settings.strategy == "freeze")
 
     def ready(self, settings: Finetune) -> Ready:
         """Have everything for one training: what an earlier one had too is not made again.

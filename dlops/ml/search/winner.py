@@ -105,7 +105,7 @@ def _tested(ready: Ready, best: Trial) -> Trained:
 
 
 def _load(ready: Ready, trial: Trial) -> None:
-    kept_weights.load(ready.network, trial.run_id, head=ready.settings.strategy == "freeze")
+    kept_weights.load(ready.network, ready.target.names, trial.run_id, head=ready.settings.strategy == "freeze")
 
 
 def _judged(ready: Ready, split: str) -> Evaluation:
