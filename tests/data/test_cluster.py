@@ -123,7 +123,7 @@ def test_a_file_with_other_columns_is_named(nodes, tmp_path):
 def test_a_cluster_that_is_not_there_is_told(tmp_path):
     source = f"source={write(tmp_path / 'files', files=2, rows=20)}/*.csv"
     done = ingest(tmp_path, source, "table=./t", address="127.0.0.1:1")
-    assert done.returncode == 4
+    assert done.returncode == 5
     assert "The Ray cluster at 127.0.0.1:1 does not answer" in done.stderr
     assert "Traceback" not in told(done)
 

@@ -60,7 +60,7 @@ def words(steps, tmp_path):
         given = pd.DataFrame({"text": ["a text"]})
         told = pd.DataFrame({"scores": [{"positive": 0.5, "negative": 0.5}]})
         taken = infer_signature(given, told) if signature else None
-        with mlflow.start_run():
+        with mlflow.start_run(experiment_id="0"):
             info = mlflow.pyfunc.log_model(name="words", python_model=str(file), signature=taken, pip_requirements=[])
         return info.model_uri
 

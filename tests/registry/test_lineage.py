@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import mlflow
 import pytest
 
 from dlops.errors import UsageError
 from dlops.registry import lineage
 
 
-def test_a_model_is_followed_both_ways(films, uri, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # the registry looks for models by itself
+@pytest.fixture
+def found_by_the_registry(uri):
+    """The registry looks for models in the store that MLflow has chosen, whatever its own is."""
+    mlflow.set_tracking_uri(uri)
+    yield
+    mlflow.set_tracking_uri(None)
+
+
+def test_a_model_is_followed_both_ways(films, found_by_the_registry):
     first = films.create_run("0", tags={"dlops.step": "finetune"}).info.run_id
     base = films.create_logged_model("0", name="model", source_run_id=first)
     second = films.create_run("0", tags={"dlops.step": "finetune", "dlops.resolved.model": base.model_uri}).info.run_id
