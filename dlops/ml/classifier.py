@@ -58,6 +58,13 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
         self._halvings = 0
         self._answers: list[tuple[torch.Tensor, torch.Tensor]] = []
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the name of the hook that is called, which Lightning does at each, without ado."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def training_step(self, batch: Batch, index: int) -> None:
         """Move the weights once, by the mean loss of the batch: over what the target says that it sums over.
 

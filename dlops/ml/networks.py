@@ -206,6 +206,8 @@ class Averaging(Network):
         nn.init.normal_(head.linear.weight, std=0.02)
         nn.init.zeros_(head.linear.bias)
         self.inner = Pooled(backbone, head)
+        self._standard: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+        """Features that it was last brought to one scale for, their mean and deviation."""
         for name, parameter in self.named_parameters():
             parameter.requires_grad = not self.is_unread(name)
 
@@ -236,9 +238,11 @@ class Averaging(Network):
     def standardise(self, features: torch.Tensor) -> None:
         """Let the head bring features that will not change to mean 0 and deviation 1, those of the train rows."""
         head = self.inner.head
-        read = (features if head.every else features[:, -1:]).flatten(1)
-        head.centre.copy_(read.mean(dim=0))
-        head.scale.copy_(read.std(dim=0, correction=0).clamp(min=1e-6))
+        if self._standard is None or self._standard[0] is not features:  # other heads have the same
+            read = (features if head.every else features[:, -1:]).flatten(1)
+            self._standard = (features, read.mean(dim=0), read.std(dim=0, correction=0).clamp(min=1e-6))
+        head.centre.copy_(self._standard[1])
+        head.scale.copy_(self._standard[2])
         head.dropout = Dropout(_FROZEN_DROPOUT).train(head.training)
 
     def save(self, folder: Path) -> None:
