@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from mlflow import MlflowClient
 
+from dlops.config.inference import Inference
 from dlops.errors import GateFailed
-from dlops.ml import judging, logged_models, record, registration, step
+from dlops.ml import exports, inference_packaging, judging, logged_models, record, registration, step
 from dlops.ml.progress import say
 from dlops.ml.registration import UNFINISHED
 from dlops.ml.settings import Register
@@ -16,16 +17,24 @@ from dlops.ml.settings import Register
 def register(settings: Register) -> None:
     """Judge the model; if nothing speaks against it, make it a version, and give it its alias."""
     client = MlflowClient()
-    named, uri = settings.model, logged_models.resolve(settings.model)
-    registration.check(settings.name, uri)
+    named, classifier = settings.model, logged_models.resolve(settings.model)
+    declared = inference_packaging.declared(settings.inference_pipeline)
+    registration.check(settings.name, classifier)
     champion = registration.champion(client, settings.name)
-    known = registration.existing(client, settings.name, uri)
+    made_of = inference_packaging.tags(classifier, declared) if declared else {}
+    known = registration.existing(client, settings.name, classifier, made_of)
     finished = known if known and UNFINISHED not in known.tags else None
+    forms = exports.missing(settings.export, known.tags if known else {})
     if finished:
         say(f"The model is version {finished.version} of {settings.name} already: nothing is registered.")
         record.output("version", f"models:/{settings.name}/{finished.version}")
-        if not settings.promote or finished.version == champion:
+        if not forms and (not settings.promote or finished.version == champion):
             return
+
+    def packaged(uri: str) -> str:
+        return _packaged(uri, declared, settings) if declared else uri
+
+    uri = logged_models.resolve(f"models:/{settings.name}/{known.version}") if known else packaged(classifier)
     against = settings.against or (
         f"models:/{settings.name}/{champion}" if champion and settings.beat != "any" else None
     )
@@ -35,9 +44,18 @@ def register(settings: Register) -> None:
     problems = registration.problems(found, requirements, settings, contested=bool(champion))
     if problems:
         raise GateFailed(f"{named} is not registered as {settings.name}.", problems=problems)
-    version = finished.version if finished else registration.register(found, settings, known)
+    made = exports.make(classifier, forms, found, settings, packaged)
+    tags = made_of | {name: text for export in made for name, text in export.tags.items()}
+    if finished:
+        registration.tag(client, settings.name, finished.version, tags)
+    version = finished.version if finished else registration.register(found, settings, tags, known)
     record.output("version", f"models:/{settings.name}/{version}")
     registration.settle(client, version, champion, settings)
+
+
+def _packaged(uri: str, declared: Inference, settings: Register) -> str:
+    say(f"{uri} is packaged with its inference pipeline")
+    return inference_packaging.log(uri, declared, dataset=settings.dataset, name=settings.name)
 
 
 if __name__ == "__main__":

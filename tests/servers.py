@@ -30,8 +30,11 @@ def free_port() -> int:
 class TrackingServer:
     """A tracking server with a store of its own, which can go away and come back."""
 
-    def __init__(self, folder: Path, database: Path, artifacts: str = "") -> None:
-        """Prepare a server on a copy of an initialised `database`; with `artifacts`, clients bring them there."""
+    def __init__(self, folder: Path, database: Path, artifacts: str = "", store: str = "") -> None:
+        """Prepare a server on a copy of an initialised `database`, or on the `store` of that URI.
+
+        With `artifacts`, clients bring them there.
+        """
         self.folder, self.port = folder, free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.artifacts, self.database = folder / "served", folder / "server.db"
@@ -42,12 +45,13 @@ class TrackingServer:
         )
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(database, self.database)
+        self._store = store or f"sqlite:///{self.database}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.database}", *self._of_artifacts]
+        command += ["--workers", "1", "--backend-store-uri", self._store, *self._of_artifacts]
         environ = outside() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (self.folder / "server.log").open("a") as log:
             self._process = subprocess.Popen(

@@ -6,23 +6,16 @@ from typing import Annotated
 
 import typer
 
-from dlops.cli import completion, console
-from dlops.cli.options import AsJson, TrackingUri
+from dlops.cli import console
+from dlops.cli.options import AsJson, By, ModelName, TrackingUri, VersionNumber
 from dlops.project import plan
 from dlops.registry import aliases, versions
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="A registered model.", autocompletion=completion.registered_models)
-]
-VersionNumber = Annotated[str, typer.Argument(metavar="VERSION", help="Its number, or an alias.")]
-By = Annotated[
-    str, typer.Option("--by", metavar="WHO", help="Who does it, where the registry does not know.", show_default="you")
-]
 Comment = Annotated[str, typer.Option("--comment", metavar="TEXT", help="Why; it is kept with the version.")]
 
 
 def approve(
-    name: Name,
+    name: ModelName,
     version: VersionNumber,
     comment: Comment = "",
     by: By = "",

@@ -57,6 +57,13 @@ TrackingUri = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, to stdout.")]
+ModelName = Annotated[
+    str, typer.Argument(metavar="NAME", help="A registered model.", autocompletion=completion.registered_models)
+]
+VersionNumber = Annotated[str, typer.Argument(metavar="VERSION", help="Its number, or an alias.")]
+By = Annotated[
+    str, typer.Option("--by", metavar="WHO", help="Who does it, where the registry does not know.", show_default="you")
+]
 
 
 @dataclass(frozen=True, kw_only=True)

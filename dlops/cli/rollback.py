@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from dlops.cli import completion, console
-from dlops.cli.options import AsJson, TrackingUri
+from dlops.cli import console
+from dlops.cli.options import AsJson, By, ModelName, TrackingUri
 from dlops.project import plan
 from dlops.registry import aliases, versions
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="A registered model.", autocompletion=completion.registered_models)
-]
-By = Annotated[
-    str, typer.Option("--by", metavar="WHO", help="Who does it, where the registry does not know.", show_default="you")
-]
 
-
-def rollback(name: Name, by: By = "", tracking_uri: TrackingUri = "", json: AsJson = False) -> None:
+def rollback(name: ModelName, by: By = "", tracking_uri: TrackingUri = "", json: AsJson = False) -> None:
     """Make champion again who was it before."""
     uri = plan.tracking_uri(tracking_uri)
     client = versions.connect(uri)

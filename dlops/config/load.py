@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlops.config import locations, space, yaml
+from dlops.config import inference, locations, space, yaml
 from dlops.config.parameters import STRUCTURES, Parameter, suggestion
 from dlops.errors import ConfigError, UsageError
 
@@ -75,13 +75,13 @@ def resolve(
             problems.of(entry.layer).append(
                 f"{parameter.name!r} needs a value: {parameter.name}=…{_described(parameter)}"
             )
-    _check_spaces(settings, known, problems)
+    _check_structures(settings, known, problems)
     problems.refuse(step)
     return tuple(settings)
 
 
-def _check_spaces(settings: Sequence[Setting], known: Mapping[str, Parameter], problems: _Problems) -> None:
-    """Hold search spaces, and points in them, to the parameters that they are made of."""
+def _check_structures(settings: Sequence[Setting], known: Mapping[str, Parameter], problems: _Problems) -> None:
+    """Hold structures to what they are made of: search spaces, and points in them, to the parameters."""
     drawn = {name: parameter for name, parameter in known.items() if parameter.type not in STRUCTURES}
     searched, wrong = space.Space(()), False
     for setting in sorted(settings, key=lambda setting: setting.parameter.type != "space"):
@@ -91,6 +91,8 @@ def _check_spaces(settings: Sequence[Setting], known: Mapping[str, Parameter], p
             wrong = bool(found)
         elif setting.parameter.type == "points" and not wrong:
             space.points(setting.value, searched, drawn, found)
+        elif setting.parameter.type == "inference":
+            inference.parse(setting.value, found)
         problems.of(setting.layer).extend(f"{setting.layer}: {setting.parameter.name}: {problem}" for problem in found)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
-from dlops.config import folders, paths
-from dlops.config.parameters import suggestion
+from dlops.config import folders, paths, yaml
+from dlops.config.parameters import STRUCTURES, structure, suggestion
+from dlops.errors import ConfigError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,7}")
@@ -26,6 +28,8 @@ def located(kind: str, text: str, base: Path, *, default: bool = False) -> str:
     Raises:
         ValueError: what must exist does not.
     """
+    if kind in STRUCTURES:
+        return structured(text, base)
     if not text or is_uri(text):
         return text
     match kind:
@@ -42,6 +46,21 @@ def located(kind: str, text: str, base: Path, *, default: bool = False) -> str:
         case "model":
             return text if default and "/" not in text else _folder_or_word(text, base)
     return text
+
+
+def structured(text: str, base: Path) -> str:
+    """Give the canonical text of a structure; one that is a lone word names the file that it is read from.
+
+    Raises:
+        ValueError: there is no such file, or it cannot be read.
+    """
+    name = json.loads(text) if text else None
+    if not isinstance(name, str):
+        return text
+    try:
+        return structure(dict(yaml.load(Path(_file(name, base)), as_text=True).values))
+    except ConfigError as error:
+        raise ValueError(f"cannot be read: {error.message} {error.hint}".strip()) from None
 
 
 def table(name: str) -> Path:

@@ -14,16 +14,17 @@ import yaml
 TYPES = (
     *("str", "int", "float", "bool", "list[str]", "list[int]", "list[float]"),
     *("path", "uri", "location", "table", "dataset", "model"),
-    *("space", "points"),
+    *("space", "points", "inference"),
 )
 """Stock MLflow knows `path` (a local path that exists; a URI is fetched) and `uri`; the others it passes on.
 
 `location` is what a step reads: a path, a URI or a word the step knows (`sample`). `table` is a Delta table that it
 writes, `dataset` one that it reads (`TABLE@VERSION`, `runs:/…`): a path, a URI, or the name of one in the user's data
 folder. `model` is a hub id, `package:NAME`, `models:/…`, `runs:/…` or a folder. `space` is what other parameters of the
-entry point are drawn from, and `points` are values of theirs (`dlops.config.space`), both YAML or JSON.
+entry point are drawn from, and `points` are values of theirs (`dlops.config.space`); `inference` is what stands around
+a classifier (`dlops.config.inference`): all three YAML or JSON, or a file of it.
 """
-STRUCTURES = ("space", "points")
+STRUCTURES = ("space", "points", "inference")
 """Types whose canonical text is JSON, every leaf as it was written."""
 
 _SYNONYMS = {"string": "str", "integer": "int", "number": "float", "double": "float", "boolean": "bool"}
@@ -64,7 +65,7 @@ class Parameter:
                 return ""
             raise ValueError("needs a value")
         if self.type in STRUCTURES:
-            return _structure(value)
+            return structure(value)
         if self.type.startswith("list["):
             return _joined([self._item(item, self.type[5:-1]) for item in _items(value)])
         return self._item(value, self.type)
@@ -145,7 +146,12 @@ def _flow(text: str) -> list[object]:
     return parsed
 
 
-def _structure(value: object) -> str:
+def structure(value: object) -> str:
+    """Write YAML or JSON, or what was read from it, as JSON whose leaves are texts.
+
+    Raises:
+        ValueError: it is neither, or a value in it is empty.
+    """
     try:
         if isinstance(value, str):
             value = _read(value)

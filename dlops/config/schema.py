@@ -22,10 +22,11 @@ import types
 import typing
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from dlops.config import overrides
-from dlops.config.parameters import Parameter, suggestion
+from dlops.config import locations, overrides
+from dlops.config.parameters import STRUCTURES, Parameter, suggestion
 from dlops.errors import UsageError
 
 Settings = TypeVar("Settings")
@@ -86,13 +87,19 @@ def parse(settings: type[Settings], arguments: Sequence[str]) -> Settings:
             problems.append(f"{name!r} needs a value: {name}=…")
             continue
         try:
-            value = parameter.value(parameter.canonical(text))
+            value = parameter.value(_canonical(parameter, text))
             values[name] = "" if value is None and not _unwrap(hints[name])[2] else value
         except ValueError as error:
             problems.append(f"{name!r} {error}")
     if problems:
         raise UsageError("The parameters are wrong.", problems=problems)
     return settings(**values)
+
+
+def _canonical(parameter: Parameter, text: str) -> str:
+    """Give the canonical text; a structure may be in a file, below the folder that the step runs in."""
+    canonical = parameter.canonical(text)
+    return locations.structured(canonical, Path.cwd()) if parameter.type in STRUCTURES else canonical
 
 
 def _unwrap(hint: Any) -> tuple[str, dict[str, Any], bool]:
@@ -114,7 +121,8 @@ def _unwrap(hint: Any) -> tuple[str, dict[str, Any], bool]:
     if typing.get_origin(hint) is Literal:
         return "str", {**extras, "choices": tuple(map(str, typing.get_args(hint)))}, optional
     if typing.get_origin(hint) is tuple:
-        return f"list[{typing.get_args(hint)[0].__name__}]", extras, optional
+        item, more, _ = _unwrap(typing.get_args(hint)[0])
+        return f"list[{item}]", {**more, **extras}, optional
     return hint.__name__, extras, optional
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlops.config.parameters import suggestion
-from dlops.data import ahead, near_duplicates, splits
+from dlops.data import ahead, languages, near_duplicates, splits
 from dlops.data.conversion import Counts
 from dlops.data.distributions import Distributions
 from dlops.data.near_duplicates import NearDuplicates
@@ -51,8 +51,6 @@ SLICE_ROWS = 30
 _STANDARD_ERRORS = 4
 """What chance explains: beyond four standard errors lies one of 16,000 differences."""
 _EXAMPLES = 5
-_LETTERS = 20
-"""Letters below which a language is a guess."""
 # UTF-8 read as Windows-1252 or Latin-1, and bytes that were no UTF-8 at all. The marks are what Windows-1252 has where
 # Latin-1 has control characters, so what the second byte of a letter turns into.
 _MARKS = bytes(code for code in range(0x80, 0xA0) if code not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)).decode("cp1252")
@@ -275,7 +273,7 @@ class Checks:
     def _find_language(self) -> Finding:
         found, rows = self._languages.found, self._languages.rows
         if not found:
-            return self._untold("language", f"No text has {_LETTERS} letters.")
+            return self._untold("language", f"No text has {languages.LETTERS} letters.")
         told = ", ".join(f"{name} {_share(count, found.total()):.1%}" for name, count in found.most_common(5))
         figure = 1 - _share(found.most_common(1)[0][1], found.total())
         more = {"examples": tuple(self._languages.others()), "rows_checked": rows, "sampled": self.rows > rows}
@@ -419,13 +417,10 @@ class _Languages:
     """By language, rows of some of its texts."""
 
     def add(self, table: Table) -> None:
-        import py3langid
-
         taken = table.slice(0, LANGUAGE_ROWS - self.rows)
         self.rows += len(taken)
         for name, text in zip(taken["id"].to_pylist(), taken["text"].to_pylist(), strict=True):
-            if text and sum(map(str.isalpha, text[:200])) >= _LETTERS:
-                language = str(py3langid.classify(text[:1000])[0])
+            if text and (language := languages.of(text)):
                 self.found[language] += 1
                 self.ids.setdefault(language, []).append(name)
 

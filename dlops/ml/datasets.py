@@ -91,6 +91,8 @@ class Dataset:
     kind: str = "classes"
     """What a label is: `classes` (one of them), `multilabel` (any number of them) or `number`; `none` where no labels
     are read."""
+    cleaning: Mapping[str, Any] | None = None
+    """How the texts were cleaned (`dlops.data.cleaning.Cleaning.as_dict`), where the table says so."""
 
     @property
     def name(self) -> str:
@@ -164,6 +166,7 @@ def open(  # noqa: A001 (read as `datasets.open`)
         val=_split(rows, "val", uri, kind, more),
         test=_split(rows, "test", uri, kind, more),
         kind=kind,
+        cleaning=description.get("cleaning"),
     )
 
 
@@ -178,6 +181,16 @@ def locate(reference: str) -> tuple[str, int | str | None]:
         return locate(_output(output[1]))
     name, version = locations.versioned(reference)
     return name if "://" in name else str(locations.place(name)), version
+
+
+def cleaning(reference: str) -> Mapping[str, Any] | None:
+    """Say how the texts of a dataset were cleaned, where its table says so.
+
+    Raises:
+        DataError: there is none.
+    """
+    found: Mapping[str, Any] | None = tables.read(*locate(reference))[1].get("cleaning")
+    return found
 
 
 def _output(run_id: str) -> str:

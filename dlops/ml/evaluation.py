@@ -149,11 +149,12 @@ class Classification(Evaluation):
 
     @property
     def figures(self) -> dict[str, float]:
-        confidence = self.probabilities.max(axis=1)
-        return {
-            **self._of_all_rows(),
-            "calibration_error": calibration_error(confidence, self.predicted == self.actual),
-        }
+        return {**self._of_all_rows(), "calibration_error": calibration_error(*self.confidences)}
+
+    @property
+    def confidences(self) -> tuple[Array, Array]:
+        """How sure each answer is, and whether it is right, [rows] each."""
+        return self.probabilities.max(axis=1), self.right
 
     @property
     def score(self) -> float:
@@ -215,11 +216,13 @@ class MultiLabel(Evaluation):
 
     @property
     def figures(self) -> dict[str, float]:
-        confidence = np.where(self.predicted, self.probabilities, 1 - self.probabilities).ravel()
-        return {
-            **self._of_all_rows(),
-            "calibration_error": calibration_error(confidence, (self.predicted == self.actual).ravel()),
-        }
+        return {**self._of_all_rows(), "calibration_error": calibration_error(*self.confidences)}
+
+    @property
+    def confidences(self) -> tuple[Array, Array]:
+        """How sure each answer is, and whether it is right, [rows · labels] each: every label is an answer."""
+        sure = np.where(self.predicted, self.probabilities, 1 - self.probabilities)
+        return sure.ravel(), (self.predicted == self.actual).ravel()
 
     @property
     def score(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ _BARS = 40
 
 def reliability(judged: Classification | MultiLabel, title: str) -> Figure:
     """Draw how often answers are right against how sure they are (Niculescu-Mizil & Caruana, 2005)."""
-    confidence, right = confidences(judged)
+    confidence, right = judged.confidences
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     counts = np.bincount(bins, minlength=_BINS)
     there = counts > 0
@@ -38,14 +38,6 @@ def reliability(judged: Classification | MultiLabel, title: str) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=10)
     return figure
-
-
-def confidences(judged: Classification | MultiLabel) -> tuple[Array, Array]:
-    """Give how sure each answer is, and whether it is right; of several labels a row, each label is an answer."""
-    if isinstance(judged, MultiLabel):
-        sure = np.where(judged.predicted, judged.probabilities, 1 - judged.probabilities).ravel()
-        return sure, (judged.predicted == judged.actual).ravel()
-    return judged.probabilities.max(axis=1), judged.predicted == judged.actual
 
 
 def precision_recall(judged: Classification | MultiLabel, title: str) -> Figure:
@@ -76,15 +68,14 @@ def of_each_class(judged: Classification | MultiLabel) -> list[tuple[str, Array,
     return sorted(found, key=lambda one: -one[1].sum())
 
 
-def slices(parts: Sequence[Slice], intervals: Mapping[str, tuple[float, float]], whole: float, title: str) -> Figure:
+def slices(parts: Sequence[Slice], whole: float, title: str) -> Figure:
     """Draw the headline of each part with its 95 % interval, beside that of all rows; parts with few rows are grey."""
     shown = parts[:_BARS]
     figure = Figure(figsize=(6.8, 1.4 + 0.28 * len(shown)), layout="constrained")
     axes = figure.subplots()
     for place, part in enumerate(shown):
-        low, high = intervals[part.name]
         colour = _BLUE if part.counts else _GREY
-        axes.hlines(place, low, high, color=colour)
+        axes.hlines(place, *part.interval, color=colour)
         axes.plot(part.judged.value, place, "o", color=colour, markersize=5)
     names = [f"{part.name[:40]} ({part.judged.rows})" for part in shown]
     axes.set_yticks(range(len(shown)), names, fontsize=8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -152,6 +152,11 @@ def prepare(network: Network, rows: Rows[TokenRows], settings: Finetune, arithme
     return Prepared(weights, rows, features.of(network, weights, rows, arithmetic) if frozen else None)
 
 
+def suiting(prepared: Prepared, arithmetic: Arithmetic) -> AbstractContextManager[Arithmetic]:
+    """Give the arithmetic for what was prepared: features have a head alone."""
+    return hardware.for_heads(arithmetic) if prepared.features else nullcontext(arithmetic)
+
+
 def with_val_rows(prepared: Prepared) -> Prepared:
     """Give the train and val rows together as train rows; there are no val rows then."""
 
@@ -181,7 +186,7 @@ def _fit(
     if prepared.features and isinstance(network, Averaging):
         network.standardise(prepared.features.train.features)
     loaders = _loaders(prepared.features, drawn) if prepared.features else _loaders(rows, drawn)
-    with hardware.for_heads(arithmetic) if prepared.features else nullcontext(arithmetic) as suited:
+    with suiting(prepared, arithmetic) as suited:
         ended = train(how, network, target, chosen, loaders, about, settings, seed, suited, more)
     chosen.finish(network)
     return ended

@@ -97,10 +97,11 @@ def check(answers: Sequence[Answer]) -> None:
 def _parsed(text: str, known: Collection[str]) -> Requirement:
     text = text.strip()
     begun = [name for name in known if text.startswith(name) and _REST.fullmatch(text[len(name) :])]
-    form = _REST.fullmatch(text[len(max(begun, key=len)) :]) if begun else _FORM.fullmatch(text)
+    name = max(begun, key=len, default="")
+    form = _REST.fullmatch(text[len(name) :]) if name else _FORM.fullmatch(text)
     if not form:
         raise ValueError("is no requirement: NAME>=NUMBER")
-    name = max(begun, key=len) if begun else form["name"]
+    name = name or form["name"]
     sign, value = form["sign"], form["value"].strip()
     if name not in known:
         few = ", ".join(list(known)[:8])

@@ -14,12 +14,10 @@ from dlops.ml.answers import Answers, Model
 from dlops.ml.comparison import Comparison
 from dlops.ml.datasets import Dataset, Split
 from dlops.ml.evaluation import Array, Classification, Labelled, MultiLabel
-from dlops.ml.report import named
+from dlops.ml.report import FEW, named
 from dlops.ml.settings import Evaluate
 from dlops.ml.slices import Slices
 
-_FEW = 30
-"""Rows below which every interval is wide, and the percentile bootstrap's too narrow."""
 _NO_SCORES = ("calibration_error",)
 """Figures that say nothing where the model gives labels alone."""
 
@@ -100,7 +98,7 @@ class Judgement:
         """Say what makes the figures say little."""
         rows, settings, made = self.judged.rows, self.settings, self.model.made_from
         found = []
-        if rows < _FEW:
+        if rows < FEW:
             found.append(f"{rows} rows are too few to say how good the model is")
         if settings.split in ("train", "all"):
             found.append("the model may have been trained on these rows")
@@ -182,8 +180,8 @@ class Judgement:
                     "name": part.name,
                     "rows": part.judged.rows,
                     "few": not part.counts,
-                    "figures": part.judged.figures,
-                    "interval": list(part.judged.intervals()[headline]),
+                    "figures": part.figures,
+                    "interval": list(part.interval),
                 }
                 for part in parts
             ],

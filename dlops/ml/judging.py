@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dlops.data import scratch
-from dlops.data.splits import NAMES
 from dlops.errors import DataError
 from dlops.ml import (
     answers,
@@ -72,10 +71,8 @@ def judge(settings: Evaluate) -> tuple[Judgement, tuple[gates.Answer, ...]]:
 
 def _chosen(dataset: Dataset, settings: Evaluate) -> Split:
     """Give the rows that are judged."""
-    if settings.split == "all":
-        split = dataset.train + dataset.val + dataset.test
-    else:
-        split = {name: getattr(dataset, name) for name in NAMES}[settings.split]
+    whole = settings.split == "all"
+    split: Split = dataset.train + dataset.val + dataset.test if whole else getattr(dataset, settings.split)
     if not split:
         raise DataError(
             f"{dataset.reference} has no {settings.split} rows.", hint="Judge others: split=test, or split=all."
@@ -140,8 +137,7 @@ def _pictures(found: Judgement) -> dict[str, Any]:
         bars["this model"], ends = judged.value, found.intervals[judged.headline]
         drawn["baselines.png"] = pictures.baselines(bars, ends, named(judged.headline), title)
     if found.slices and found.slices.parts:
-        intervals = {part.name: part.judged.intervals()[judged.headline] for part in found.slices.parts}
-        drawn["slices.png"] = evaluation_pictures.slices(found.slices.parts, intervals, judged.value, title)
+        drawn["slices.png"] = evaluation_pictures.slices(found.slices.parts, judged.value, title)
     return drawn
 
 

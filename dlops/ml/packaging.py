@@ -102,6 +102,7 @@ def _made_from(dataset: Dataset, backbone: str, revision: str | None) -> dict[st
         "dataset": dataset.reference,
         "dataset_digest": dataset.digest,
         "synthetic": dataset.synthetic,
+        "cleaning": dict(dataset.cleaning) if dataset.cleaning else None,
     }
 
 

@@ -32,12 +32,9 @@ def differences(uri: str, split: Split, before: list[Answer], tolerance: float) 
         if done.returncode:
             raise StepFailed(f"A fresh process cannot use {uri}: {done.stderr.strip()[-_LAST:]}")
         after: list[Answer] = json.loads(told.read_text(encoding="utf-8"))
-    found = []
-    for place, (one, other) in enumerate(zip(before, after, strict=True)):
-        apart = distance(one, other)
-        if not apart <= tolerance:  # what is no number is no answer
-            found.append(f"row {split.ids()[place]}: its answer is {apart:.2g} off")
-    return found
+    apart = {name: distance(*both) for name, *both in zip(split.ids(), before, after, strict=True)}
+    far = {name: off for name, off in apart.items() if not off <= tolerance}  # what is no number is no answer
+    return [f"row {name}: its answer is {off:.2g} off" for name, off in far.items()]
 
 
 def distance(one: Answer, other: Answer) -> float:

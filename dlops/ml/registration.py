@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mlflow
@@ -16,12 +16,11 @@ from dlops.ml import gates, logged_models, parity, record
 from dlops.ml.judgement import Judgement
 from dlops.ml.progress import say
 from dlops.ml.settings import Register
-from dlops.registry import aliases, versions
+from dlops.registry import aliases, lineage, versions
 from dlops.registry.versions import Version
 
 _OF_THE_RUN = ("commit", "dirty", "target")
 """Tags of the run that made the model, which its version has too."""
-_LOCK = "environment.lock"
 UNFINISHED = "dlops_unfinished"
 """Tag of a version that was not checked to the end: whoever registers the model again goes on with it."""
 _LONGEST = 4500
@@ -48,13 +47,20 @@ def check(name: str, uri: str) -> None:
         )
 
 
-def existing(client: MlflowClient, name: str, uri: str) -> Version | None:
-    """Find the version that this very model is already."""
+def existing(client: MlflowClient, name: str, uri: str, made_of: Mapping[str, str]) -> Version | None:
+    """Find the version that this very model is already, or the package that was `made_of` it (tags of the version)."""
     try:
         found = versions.of(client, name)
     except UsageError:  # there is no such model yet
         return None
-    return next((one for one in found if uri in (one.source, f"models:/{one.model_id}")), None)
+    return next(
+        (
+            one
+            for one in found
+            if (made_of.items() <= one.tags.items() if made_of else uri in (one.source, f"models:/{one.model_id}"))
+        ),
+        None,
+    )
 
 
 def champion(client: MlflowClient, name: str) -> str | None:
@@ -80,8 +86,10 @@ def problems(found: Judgement, answers: Sequence[gates.Answer], settings: Regist
     return told
 
 
-def register(found: Judgement, settings: Register, unfinished: Version | None = None) -> str:
+def register(found: Judgement, settings: Register, more: Mapping[str, str], unfinished: Version | None = None) -> str:
     """Make the model a version, and let a fresh process answer some rows with it; give the version.
+
+    `more` are tags of the version besides those that say where it comes from, and how good it is.
 
     Until `settle` is done, the version is marked as unfinished: who comes after a crash takes that one up. Nothing is
     left of a version that does not answer as it was judged.
@@ -94,8 +102,9 @@ def register(found: Judgement, settings: Register, unfinished: Version | None = 
     was_there = _is_there(client, settings.name)
     if unfinished:
         version = unfinished.version
+        tag(client, settings.name, version, more)
     else:
-        tags = {**_tags(client, found), UNFINISHED: "true"}
+        tags = {**_tags(client, found), **more, UNFINISHED: "true"}
         if settings.approval == "required":
             tags[aliases.APPROVAL] = "required"
         try:
@@ -109,6 +118,13 @@ def register(found: Judgement, settings: Register, unfinished: Version | None = 
         _undo(client, settings.name, version, whole=not was_there)
         raise
     return version
+
+
+def tag(client: MlflowClient, name: str, version: str, tags: Mapping[str, str]) -> None:
+    """Say more about a version that is there."""
+    with versions.translated():
+        for key, text in tags.items():
+            client.set_model_version_tag(name, version, key, text)
 
 
 def settle(client: MlflowClient, version: str, instead_of: str | None, settings: Register) -> None:
@@ -157,7 +173,7 @@ def _check_parity(found: Judgement, settings: Register, version: str) -> None:
 def _tags(client: MlflowClient, found: Judgement) -> dict[str, str]:
     """Collect where a version comes from, and how good it is."""
     made, data = found.model.made_from, found.dataset
-    run_id = mlflow.models.get_model_info(found.model.uri).run_id or ""
+    run_id = made.get("run_id") or mlflow.models.get_model_info(found.model.uri).run_id or ""
     of_run: dict[str, str] = {}
     with contextlib.suppress(MlflowException):  # the run may be another store's
         of_run = client.get_run(run_id).data.tags if run_id else {}
@@ -179,8 +195,7 @@ def _tags(client: MlflowClient, found: Judgement) -> dict[str, str]:
 def _environment(client: MlflowClient, run_id: str) -> str:
     """Name the environment that the model was made in, if it was kept."""
     with contextlib.suppress(Exception):  # each kind of store has errors of its own
-        if any(file.path == _LOCK for file in client.list_artifacts(run_id)):
-            return f"runs:/{run_id}/{_LOCK}"
+        return lineage.environment_of(client, run_id) if run_id else ""
     return ""
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dlops.ml.training import Trained
 
 
-_FEW = 30
+FEW = 30
 """Test rows below which every interval is wide, and the percentile bootstrap's too narrow."""
 
 
@@ -49,7 +49,7 @@ def _against(test: Evaluation, rival: Evaluation) -> str:
 
 def warning(test: Evaluation, rivals: Mapping[str, Evaluation]) -> str:
     """Say what makes the figures say little, and which baselines the model does not beat; nothing if all is well."""
-    few = [f"{test.rows} test rows are too few to say how good the model is"] if test.rows < _FEW else []
+    few = [f"{test.rows} test rows are too few to say how good the model is"] if test.rows < FEW else []
     unbeaten = [baselines.TITLES[name] for name, rival in rivals.items() if test.difference(rival)[0] <= 0]
     poor = f"the model does not beat the {' and the '.join(unbeaten)}: on this data it is not worth its price so far"
     return "; ".join([*few, *([poor] if unbeaten else [])])

@@ -213,6 +213,16 @@ class Register(Evaluate):
     """Rows that the registered version answers once more, loaded afresh by another process."""
     parity_tolerance: Annotated[float, Range(0.0, 1.0)] = 1e-4
     """How far its scores may be from those that were judged; of numbers, relative to their size."""
+    inference_pipeline: Annotated[str, Kind("inference")] | None = None
+    """What stands around the classifier, in a package that answers raw texts and is registered in its place: a file of
+    `cleaning: ingest`, `languages: [en]`, `others: none` and `cache: 10000`, or that itself."""
+    export: tuple[Literal["onnx", "onnx-int8"], ...] = ()
+    """Further forms of the model, kept with the version: an ONNX graph in float32, or with int8 weights; both answer
+    without torch."""
+    export_rows: Annotated[int, Range(1, 10**6)] = 500
+    """Rows that each of them answers beside the model, drawn by chance."""
+    export_agreement: Annotated[float, Range(0.0, 1.0)] = 0.985
+    """Share of those rows that it must give the model's own labels to (numbers: within a tenth of their spread)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dlops.data import languages
 from dlops.ml.datasets import Split
 from dlops.ml.evaluation import Array, Labelled
 
@@ -21,8 +23,6 @@ _DISTINCT, _LISTED = 12, 20
 """Numbers of a column that stand for themselves; values of a column that are told apart, the most frequent ones."""
 _WORD = re.compile(r"\w+")
 _OTHERS, _NONE = "(others)", "(none)"
-_LETTERS = 20
-"""Of a text whose language is told."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,16 @@ class Slice:
         """Whether there are enough rows to say something."""
         return self.judged.rows >= FEWEST
 
+    @cached_property
+    def figures(self) -> dict[str, float]:
+        """Give every figure of its rows."""
+        return self.judged.figures
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """Give the 95 % interval of its headline."""
+        return self.judged.intervals()[self.judged.headline]
+
 
 @dataclass(frozen=True)
 class Slices:
@@ -57,12 +67,12 @@ class Slices:
     def worst(self, figure: str) -> Slice | None:
         """Give the part with the worst of a figure, of those that count."""
         counting = [part for part in self.parts if part.counts]
-        return min(counting, key=lambda part: goodness(figure, part.judged.figures[figure]), default=None)
+        return min(counting, key=lambda part: goodness(figure, part.figures[figure]), default=None)
 
     def figures(self) -> dict[str, float]:
         """Give `worst_slice.FIGURE` and `gap.FIGURE` of every figure; none where no part counts."""
-        names = self.parts[0].judged.figures if self.parts else ()
-        worst = {name: part.judged.figures[name] for name in names if (part := self.worst(name))}
+        names = self.parts[0].figures if self.parts else ()
+        worst = {name: part.figures[name] for name in names if (part := self.worst(name))}
         return {
             **{f"worst_slice.{name}": value for name, value in worst.items()},
             **{f"gap.{name}": value for name, value in self.gaps.items()},
@@ -121,7 +131,7 @@ def _values(column: str, split: Split, train: Split) -> list[str]:
         case "length":
             return _ranges([len(text.split()) for text in split.texts], "{} to {} words")
         case "language":
-            return [_language(text) for text in split.texts]
+            return [languages.of(text) or "(too short)" for text in split.texts]
         case "rare_words":
             seen = {word for text in train.texts for word in _words(text)}
             unseen = [_share([word not in seen for word in _words(text)]) for text in split.texts]
@@ -158,14 +168,6 @@ def _order(value: str) -> tuple[bool, float, str]:
     """Sort ranges by their beginning, and names by their letters."""
     begins = re.match(r"-?\d+(\.\d+)?(e[+-]?\d+)?(?=( to |$))", value)
     return (begins is None, float(begins[0]) if begins else 0.0, value)
-
-
-def _language(text: str) -> str:
-    import py3langid
-
-    if sum(map(str.isalpha, text[:200])) < _LETTERS:
-        return "(too short)"
-    return str(py3langid.classify(text[:1000])[0])
 
 
 def _words(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dlops.errors import UsageError
 from dlops.registry import versions
 from dlops.registry.aliases import CHAMPION
-from dlops.registry.versions import asked
+from dlops.registry.versions import Version, asked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +21,11 @@ _VERSION = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>[^/@]+)|@(?P<ali
 _MODEL = re.compile(r"models:/(?P<id>m-[^/@]+)")
 _OUTPUT = re.compile(r"runs:/(?P<run>[^/]+)/(?P<name>.+)")
 _RUN = re.compile(r"[0-9a-f]{32}")
+MADE_OF = "dlops.made_of"
+"""Tag of a model that is another one in another form: an export, or a package of it with its inference pipeline."""
+EXPORT = "dlops_export_"
+"""What tags of a version begin with that name its exports."""
+_LOCK = "environment.lock"
 _MOST = 20
 """Later runs that are listed."""
 _DEPTH = 6
@@ -32,7 +37,7 @@ class Node:
     """One thing in a model's history."""
 
     kind: str
-    """`version`, `model`, `run`, `dataset`, `source`, `code`, `environment`, `hardware`, `evaluation`, `use`."""
+    """`version`, `model`, `export`, `run`, `dataset`, `source`, `code`, `environment` or `hardware`."""
     name: str
     facts: Mapping[str, str] = field(default_factory=dict)
     after: tuple[Node, ...] = ()
@@ -110,7 +115,11 @@ def _version(client: MlflowClient, name: str, version: str, depth: int) -> Node:
 def _model(client: MlflowClient, model_id: str, depth: int) -> Node:
     model = asked(lambda: client.get_logged_model(model_id))
     facts = {"name": model.name, "logged": _time(model.creation_timestamp / 1000)}
-    after = (_run(client, model.source_run_id, depth),) if model.source_run_id else ()
+    after: tuple[Node, ...] = ()
+    if (made_of := model.tags.get(MADE_OF)) and depth:
+        after = (_node(client, made_of, depth - 1),)
+    elif model.source_run_id:
+        after = (_run(client, model.source_run_id, depth),)
     return Node("model", f"models:/{model_id}", _there(facts), after)
 
 
@@ -167,11 +176,16 @@ def _code(run: Any) -> Iterator[Node]:
 
 
 def _environment(client: MlflowClient, run: Any) -> Iterator[Node]:
-    names = {file.path for file in asked(lambda: client.list_artifacts(run.info.run_id))}
-    if "environment.lock" in names:
-        yield Node("environment", f"runs:/{run.info.run_id}/environment.lock")
+    if lock := environment_of(client, run.info.run_id):
+        yield Node("environment", lock)
     if hardware := run.data.tags.get("dlops.hardware"):
         yield Node("hardware", hardware)
+
+
+def environment_of(client: MlflowClient, run_id: str) -> str:
+    """Name the environment that a run had; nothing, if it was not kept."""
+    names = {file.path for file in asked(lambda: client.list_artifacts(run_id))}
+    return f"runs:/{run_id}/{_LOCK}" if _LOCK in names else ""
 
 
 def _uses(client: MlflowClient, root: Node) -> Iterator[Node]:
@@ -182,8 +196,11 @@ def _uses(client: MlflowClient, root: Node) -> Iterator[Node]:
     for name in versions.names(client):
         for found in versions.of(client, name):
             uri = f"models:/{name}/{found.version}"
-            if model.name in (found.source, f"models:/{found.model_id}") and uri != root.name:
+            it_is = (found.source, f"models:/{found.model_id}", found.tags.get("dlops_classifier"))
+            if model.name in it_is and uri != root.name:
                 yield Node("version", uri, _there({"aliases": ", ".join(found.aliases)}))
+            elif uri == root.name:
+                yield from _exports(found)
     for found in _runs(client, "dlops.resolved.model", model.name, _MOST):
         tags = found.data.tags
         facts = {
@@ -194,12 +211,19 @@ def _uses(client: MlflowClient, root: Node) -> Iterator[Node]:
         yield Node("run", found.info.run_id, _there({**facts, "verdict": tags.get("dlops.output.verdict", "")}))
 
 
+def _exports(version: Version) -> Iterator[Node]:
+    for tag, uri in sorted(version.tags.items()):
+        if tag.startswith(EXPORT) and _MODEL.fullmatch(uri):
+            facts = {"agreement": version.tags.get(f"{tag}_agreement", "")}
+            yield Node("export", uri, {"format": tag.removeprefix(EXPORT).replace("_", "-"), **_there(facts)})
+
+
 def _runs(client: MlflowClient, tag: str, value: str, most: int) -> list[Any]:
     """Find the latest runs with a tag, in every experiment."""
-    experiments = [found.experiment_id for found in asked(client.search_experiments)]
-    which = f"tags.`{tag}` = '{value}'"
     if "'" in value:  # a filter has no way to write it
         return []
+    experiments = [found.experiment_id for found in asked(client.search_experiments)]
+    which = f"tags.`{tag}` = '{value}'"
     return list(asked(lambda: client.search_runs(experiments, which, max_results=most)))
 
 

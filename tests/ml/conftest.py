@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,6 +95,37 @@ def run(tmp_path, monkeypatch, initialised_store):
     with mlflow.start_run() as active:
         yield active
     mlflow.set_tracking_uri(None)
+
+
+# Neither the checkout nor the environment's editable install may offer `dlops` to whoever loads a model.
+BARE = """
+import json, sys
+MISSING = {"dlops", "pipelines", "pytorch_lightning", *sys.argv[3:]}
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in MISSING:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+import mlflow, pandas
+model = mlflow.pyfunc.load_model(sys.argv[1])
+answers = model.predict(pandas.DataFrame(json.loads(sys.argv[2])))
+assert not MISSING & set(sys.modules)
+print(json.dumps(answers.to_dict("records")))
+"""
+
+
+def answered_elsewhere(model: str, columns: dict, folder: Path, *missing: str) -> list[dict]:
+    """Let a fresh process answer, in which neither dlops nor what is `missing` can be imported."""
+    import mlflow
+
+    environ = {**os.environ, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
+    if not model.startswith(("models:", "runs:")):
+        environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
+    environ.pop("PYTHONPATH", None)
+    command = [sys.executable, "-P", "-c", BARE, model, json.dumps(columns), *missing]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def simple_rows(count: int, seed: int = 0) -> tuple[list[str], list[str]]:

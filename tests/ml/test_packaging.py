@@ -119,6 +119,7 @@ def test_where_it_comes_from_stays_with_it(folder):
         "dataset": "/tables/reviews@3",
         "dataset_digest": "d" * 32,
         "synthetic": False,
+        "cleaning": None,
     }
 
 

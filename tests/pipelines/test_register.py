@@ -10,7 +10,7 @@ from mlflow.models import infer_signature
 from dlops.config import locations
 from dlops.data import splits, tables
 from dlops.errors import GateFailed
-from dlops.registry import aliases, versions
+from dlops.registry import aliases, lineage, versions
 from tests.ml.conftest import simple_rows
 from tests.pipelines.conftest import EXACT
 
@@ -183,3 +183,75 @@ def test_a_name_that_no_registry_takes(steps, films, words):
     catalog = {"MLFLOW_REGISTRY_URI": "databricks-uc"}
     _, done = steps.run("register", f"model={words()}", "name=films", "dataset=films", exit_code=2, **catalog)
     assert "CATALOG.SCHEMA.films" in done.stderr
+
+
+def test_exports_are_kept_with_the_version(steps, films, tiny_model):
+    uri = trained(steps, tiny_model, GOOD)
+    asked = (f"model={uri}", "name=films", "dataset=films")
+    run, done = steps.run("register", *asked, "export=onnx")
+    (version,) = versions_of(steps)
+    export = version.tags["dlops_export_onnx"]
+    assert float(version.tags["dlops_export_onnx_agreement"]) == 1.0 == run.data.metrics["export_onnx_agreement"]
+    assert "onnx: 100.00% of" in done.stdout
+    mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+    texts = pd.DataFrame({"text": ["a good film", "the plot was dull"]})
+    label = mlflow.pyfunc.load_model(export).predict(texts)["label"]
+    assert list(label) == list(mlflow.pyfunc.load_model("models:/films/1").predict(texts)["label"])
+    again, done = steps.run("register", *asked, "export=onnx")
+    assert "nothing is registered" in done.stdout
+    assert "export_onnx_agreement" not in again.data.metrics
+    steps.run("register", *asked, "export=onnx,onnx-int8", "export_agreement=0.5")
+    (version,) = versions_of(steps)
+    assert version.tags["dlops_export_onnx"] == export, "what is there is not made again"
+    assert version.tags["dlops_export_onnx_int8"].startswith("models:/m-")
+    uses = [node.document() for node in lineage.of(steps.client, "models:/films/1").uses]
+    assert {one["facts"]["format"] for one in uses if one["kind"] == "export"} == {"onnx", "onnx-int8"}
+    assert {one["name"] for one in uses if one["kind"] == "export"} >= {export}
+
+
+def test_an_export_that_fails_leaves_nothing(steps, films, words, tiny_model, monkeypatch):
+    _, done = steps.run("register", f"model={words()}", "name=films", "dataset=films", "export=onnx", exit_code=4)
+    assert "holds no folder of weights" in done.stderr
+    assert versions.names(steps.client) == []
+    _, done = steps.run("register", f"model={words()}", "name=films", "dataset=films", "export=tflite", exit_code=2)
+    assert "'tflite' is not one of onnx, onnx-int8" in done.stderr
+
+
+def test_a_package_with_its_pipeline_is_registered_in_the_classifiers_place(steps, films, tiny_model):
+    uri = trained(steps, tiny_model, GOOD)
+    declared = steps.folder / "inference.yaml"
+    declared.write_text("cleaning: {html: yes}\nlanguages: [en]\n")
+    asked = (f"model={uri}", "name=films", "dataset=films", f"inference_pipeline={declared}", "export=onnx")
+    steps.run("register", *asked, "promote=true")
+    (version,) = versions_of(steps)
+    run_id = uri.split("/")[1]
+    assert version.tags["dlops_run"] == run_id, "where the classifier comes from"
+    mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+    raw = pd.DataFrame(
+        {"text": ["a <b>good</b> film", "the plot was dull", "Der Film war langweilig und viel zu lang"]}
+    )
+    answers = mlflow.pyfunc.load_model("models:/films@champion").predict(raw).to_dict("records")
+    assert [one["label"] for one in answers[:2]] == ["positive", "negative"]
+    assert (answers[2]["label"], answers[2]["language"]) == (None, "de")
+    assert answers[0]["model"] == {"name": "films", "version": "1", "run_id": run_id}
+    export = mlflow.pyfunc.load_model(version.tags["dlops_export_onnx"])
+    assert [one["label"] for one in export.predict(raw).to_dict("records")] == [one["label"] for one in answers]
+    _, done = steps.run("register", *asked, "promote=true")
+    assert "is version 1 of films already: nothing is registered" in done.stdout
+    steps.run(
+        "register",
+        f"model={uri}",
+        "name=films",
+        "dataset=films",
+        "beat=any",
+        "inference_pipeline={cache: 5, cleaning: none}",
+    )
+    assert [version.version for version in versions_of(steps)] == ["2", "1"], "another package is another version"
+    chain = node = lineage.of(steps.client, "films").document()
+    kinds = [chain["kind"]]
+    while "from" in node:
+        node = node["from"][0]
+        kinds.append(node["kind"])
+    assert kinds[:4] == ["version", "model", "model", "run"]
+    _, done = steps.run("register", *asked[:3], "inference_pipeline={languages: [xx], cache: x}", exit_code=2)
+    assert "xx is none that is recognised" in done.stderr

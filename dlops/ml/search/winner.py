@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
 from dlops.errors import StepFailed
-from dlops.ml import batches, fine_tuning, hardware, kept_weights, record, results, training
+from dlops.ml import batches, fine_tuning, kept_weights, record, results, training
 from dlops.ml.evaluation import Evaluation
 from dlops.ml.features import Rows
 from dlops.ml.progress import say
@@ -111,8 +110,7 @@ def _load(ready: Ready, trial: Trial) -> None:
 def _judged(ready: Ready, split: str) -> Evaluation:
     rows: Rows[Any] = ready.prepared.features or ready.prepared.rows
     loader = batches.evaluation(getattr(rows, split), rows.collate)
-    suits = hardware.for_heads(ready.arithmetic) if ready.prepared.features else nullcontext(ready.arithmetic)
-    with suits as arithmetic:
+    with fine_tuning.suiting(ready.prepared, ready.arithmetic) as arithmetic:
         return training.judge(ready.network, ready.target, loader, arithmetic)
 
 
