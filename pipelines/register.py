@@ -7,7 +7,7 @@ from dataclasses import replace
 from mlflow import MlflowClient
 
 from dlops.config.inference import Inference
-from dlops.errors import GateFailed
+from dlops.errors import GateFailed, UsageError
 from dlops.ml import exports, inference_packaging, judging, logged_models, record, registration, step
 from dlops.ml.progress import say
 from dlops.ml.registration import UNFINISHED
@@ -19,6 +19,11 @@ def register(settings: Register) -> None:
     client = MlflowClient()
     named, classifier = settings.model, logged_models.resolve(settings.model)
     declared = inference_packaging.declared(settings.inference_pipeline)
+    if (declared or settings.export) and logged_models.origin(classifier) != classifier:
+        raise UsageError(
+            f"model={named} is an export or a package of another model: its forms are made of that one.",
+            hint=f"Name {logged_models.origin(classifier)}.",
+        )
     registration.check(settings.name, classifier)
     champion = registration.champion(client, settings.name)
     made_of = inference_packaging.tags(classifier, declared) if declared else {}
@@ -35,13 +40,13 @@ def register(settings: Register) -> None:
         return _packaged(uri, declared, settings) if declared else uri
 
     uri = logged_models.resolve(f"models:/{settings.name}/{known.version}") if known else packaged(classifier)
-    against = settings.against or (
-        f"models:/{settings.name}/{champion}" if champion and settings.beat != "any" else None
-    )
+    is_to_rise = (settings.promote or not finished) and not (known and known.version == champion)
+    rival = champion if settings.beat != "any" and is_to_rise else None
+    against = settings.against or (f"models:/{settings.name}/{rival}" if rival else None)
     settings = replace(settings, model=uri, against=against)
     found, requirements = judging.judge(settings)
     judging.log(found, requirements)
-    problems = registration.problems(found, requirements, settings, contested=bool(champion))
+    problems = registration.problems(found, requirements, settings, contested=bool(rival))
     if problems:
         raise GateFailed(f"{named} is not registered as {settings.name}.", problems=problems)
     made = exports.make(classifier, forms, found, settings, packaged)
@@ -50,7 +55,8 @@ def register(settings: Register) -> None:
         registration.tag(client, settings.name, finished.version, tags)
     version = finished.version if finished else registration.register(found, settings, tags, known)
     record.output("version", f"models:/{settings.name}/{version}")
-    registration.settle(client, version, champion, settings)
+    if settings.promote or not finished:
+        registration.settle(client, version, champion, settings)
 
 
 def _packaged(uri: str, declared: Inference, settings: Register) -> str:

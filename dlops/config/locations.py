@@ -29,7 +29,7 @@ def located(kind: str, text: str, base: Path, *, default: bool = False) -> str:
         ValueError: what must exist does not.
     """
     if kind in STRUCTURES:
-        return structured(text, base)
+        return structured(text, base, is_list=kind == "points")
     if not text or is_uri(text):
         return text
     match kind:
@@ -48,7 +48,7 @@ def located(kind: str, text: str, base: Path, *, default: bool = False) -> str:
     return text
 
 
-def structured(text: str, base: Path) -> str:
+def structured(text: str, base: Path, *, is_list: bool = False) -> str:
     """Give the canonical text of a structure; one that is a lone word names the file that it is read from.
 
     Raises:
@@ -57,8 +57,11 @@ def structured(text: str, base: Path) -> str:
     name = json.loads(text) if text else None
     if not isinstance(name, str):
         return text
+    file = Path(_file(name, base))
     try:
-        return structure(dict(yaml.load(Path(_file(name, base)), as_text=True).values))
+        return structure(file.read_text(encoding="utf-8") if is_list else dict(yaml.load(file, as_text=True).values))
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error}") from None
     except ConfigError as error:
         raise ValueError(f"cannot be read: {error.message} {error.hint}".strip()) from None
 

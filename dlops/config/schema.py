@@ -99,7 +99,7 @@ def parse(settings: type[Settings], arguments: Sequence[str]) -> Settings:
 def _canonical(parameter: Parameter, text: str) -> str:
     """Give the canonical text; a structure may be in a file, below the folder that the step runs in."""
     canonical = parameter.canonical(text)
-    return locations.structured(canonical, Path.cwd()) if parameter.type in STRUCTURES else canonical
+    return locations.located(parameter.type, canonical, Path.cwd()) if parameter.type in STRUCTURES else canonical
 
 
 def _unwrap(hint: Any) -> tuple[str, dict[str, Any], bool]:

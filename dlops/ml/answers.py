@@ -23,6 +23,8 @@ from dlops.ml.progress import Progress
 Answer: TypeAlias = Mapping[str, float] | float
 """Of one text: the probability of each class that the model knows, or a number."""
 
+NO_ANSWER = "(no answer)"
+"""The label of a text that the model does not answer: it is never right."""
 _CHUNK = 256
 """Texts that the model is given at once; it has its own batches."""
 _TEXTS = ("text", "text_pair")
@@ -104,14 +106,19 @@ class Model:
         return Answers([_answer(given) for given in found], all(not _is_label_alone(given) for given in found))
 
     def seconds(self, split: Split, rows: int) -> Array:
-        """Measure how long each of the first `rows` takes alone, [rows]; one before them does not count."""
+        """Measure how long each of the first `rows` takes alone, [rows]; one before them does not count.
+
+        A model may remember what it answered: this comes before any other answer.
+        """
+        first = split.at([0])
+        self._answered([text[::-1] for text in first.texts], first.pairs)
         taken = []
-        for row in [0, *range(min(rows, len(split)))]:
+        for row in range(min(rows, len(split))):
             alone = split.at([row])
             began = time.perf_counter()
             self._answered(alone.texts, alone.pairs)
             taken.append(time.perf_counter() - began)
-        return np.array(taken[1:])
+        return np.array(taken)
 
     def _answered(self, texts: list[str], pairs: list[str] | None) -> list[Any]:
         try:
@@ -230,7 +237,7 @@ def _answer(given: Any) -> Answer:
         told = {name for name, score in scores.items() if score >= THRESHOLD}
         return scores if scores and told == set(label) else dict.fromkeys(label, 1.0)
     if label is None or (scores and max(scores, key=scores.__getitem__) == str(label)):
-        return scores
+        return scores or {NO_ANSWER: 1.0}
     return {str(label): 1.0}
 
 
@@ -264,6 +271,8 @@ def _numbers(answer: Answer) -> list[float]:
 def _number(answer: Answer) -> float:
     if isinstance(answer, float):
         return answer
+    if NO_ANSWER in answer:
+        raise StepFailed("The model does not answer every text: as its answers are numbers, they cannot be judged.")
     raise StepFailed("The model answers with classes, and the labels of the data are numbers.")
 
 

@@ -12,7 +12,7 @@ from dlops.errors import GateFailed
 from dlops.ml import answers, comparison, onnx_export, parity, record
 from dlops.ml.answers import Answer
 from dlops.ml.comparison import Comparison
-from dlops.ml.evaluation import THRESHOLD
+from dlops.ml.evaluation import THRESHOLD, Array
 from dlops.ml.judgement import Judgement
 from dlops.ml.progress import say
 from dlops.ml.report import named
@@ -39,8 +39,8 @@ class Export:
     """Difference of a score, of all rows the largest; of numbers the relative one."""
     compared: Comparison
     """Its headline figure beside the model's."""
-    milliseconds: tuple[float, float]
-    """Median that a text alone takes: in this form, and by the model itself."""
+    milliseconds: tuple[float, float] | None
+    """Median that a text alone takes: in this form, and by the model itself; `None` where that is not measured."""
 
     @property
     def tags(self) -> dict[str, str]:
@@ -50,7 +50,7 @@ class Export:
     def problems(self, settings: Register) -> list[str]:
         """Tell why it is refused, if it is."""
         found = []
-        if self.agreement < settings.export_agreement:
+        if not self.agreement >= settings.export_agreement:
             wanted = settings.export_agreement
             found.append(
                 f"export={self.form}: {self.agreement:.2%} of {self.rows} labels are the same, not {wanted:.1%}"
@@ -60,13 +60,15 @@ class Export:
         return found
 
     def __str__(self) -> str:
-        low, high = self.compared.low, self.compared.high
-        mine, its = self.milliseconds
-        return (
-            f"{self.form}: {self.agreement:.2%} of {self.rows} labels are the model's, a score is at most"
-            f" {self.largest:.2g} off, {named(self.compared.name)} {self.compared.difference:+.4f}"
-            f" ({low:+.4f} to {high:+.4f}), {mine:.1f} ms a text instead of {its:.1f}"
-        )
+        found = self.compared
+        taken = "{:.1f} ms a text instead of {:.1f}".format(*self.milliseconds) if self.milliseconds else ""
+        told = [
+            f"{self.agreement:.2%} of {self.rows} labels are the model's",
+            f"a score is at most {self.largest:.2g} off",
+            f"{named(found.name)} {found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f})",
+            *([taken] if taken else []),
+        ]
+        return f"{self.form}: {', '.join(told)}"
 
     def document(self) -> dict[str, Any]:
         """Give it as plain values."""
@@ -77,8 +79,8 @@ class Export:
             "agreement": self.agreement,
             "largest_difference": self.largest,
             "compared": self.compared.as_dict(),
-            "milliseconds": self.milliseconds[0],
-            "milliseconds_of_the_model": self.milliseconds[1],
+            "milliseconds": self.milliseconds and self.milliseconds[0],
+            "milliseconds_of_the_model": self.milliseconds and self.milliseconds[1],
         }
 
 
@@ -121,18 +123,19 @@ def _checked(form: str, uri: str, found: Judgement, settings: Register) -> Expor
     split = found.split.at(places)
     before = answers.Answers([found.answers.rows[place] for place in places], found.answers.scored)
     model = answers.load_at(uri)
+    seconds = model.seconds(found.split, settings.latency_rows)
     after = model.answers(split)
-    data, alone = found.dataset, max(1, settings.latency_rows)
+    data = found.dataset
     unit = float(np.var(data.train.labels)) or 1.0 if data.kind == "number" else 1.0
     judged = [given.judged(data.kind, data.labels, split, unit) for given in (after, before)]
     return Export(
         form,
         uri,
         len(places),
-        agreement(before.rows, after.rows, data.kind),
+        agreement(*_answered(before.rows, after.rows), data.kind),
         max(map(parity.distance, before.rows, after.rows)),
         comparison.compare(*judged),
-        (_median_ms(model, split, alone), _median_ms(found.model, split, alone)),
+        (_median_ms(seconds), _median_ms(found.seconds)) if len(seconds) else None,
     )
 
 
@@ -140,8 +143,14 @@ def _tag(form: str) -> str:
     return f"{lineage.EXPORT}{form.replace('-', '_')}"
 
 
-def _median_ms(model: answers.Model, split: Any, rows: int) -> float:
-    return float(1000 * np.median(model.seconds(split, rows)))
+def _median_ms(seconds: Array) -> float:
+    return float(1000 * np.median(seconds))
+
+
+def _answered(before: Sequence[Answer], after: Sequence[Answer]) -> tuple[list[Answer], list[Answer]]:
+    """Leave out what the model itself does not answer: that another form does not either says nothing."""
+    places = [place for place, one in enumerate(before) if isinstance(one, float) or answers.NO_ANSWER not in one]
+    return [before[place] for place in places], [after[place] for place in places]
 
 
 def _some(rows: int, most: int, seed: int) -> list[int]:
@@ -155,7 +164,8 @@ def agreement(before: Sequence[Answer], after: Sequence[Answer], kind: str) -> f
         apart = np.abs(np.asarray(before, np.float64) - np.asarray(after, np.float64))
         return float(np.mean(apart <= _NEAR * np.std(np.asarray(before, np.float64))))
     labels = _labels if kind == "multilabel" else _label
-    return float(np.mean([labels(one) == labels(other) for one, other in zip(before, after, strict=True)]))
+    same = [labels(one) == labels(other) for one, other in zip(before, after, strict=True)]
+    return float(np.mean(same)) if same else float("nan")
 
 
 def _label(answer: Any) -> Any:

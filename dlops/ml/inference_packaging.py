@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import ColSpec, DataType, Object, Property, Schema
 
@@ -73,10 +74,11 @@ def log(classifier: str, pipeline: Inference, *, dataset: str, name: str) -> str
     }
     with scratch.folder() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        inside = Path(mlflow.artifacts.download_artifacts(classifier, dst_path=str(folder)))
+        (folder / "classifier").mkdir()
+        inside = Path(mlflow.artifacts.download_artifacts(classifier, dst_path=str(folder / "classifier")))
         (inside / META).unlink(missing_ok=True)
         (folder / "settings.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
-        logged = Model.log(
+        logged = _logged(
             name=NAME,
             artifact_path=None,
             flavor=mlflow.pyfunc,
@@ -95,10 +97,17 @@ def log(classifier: str, pipeline: Inference, *, dataset: str, name: str) -> str
     return str(logged.model_uri)
 
 
-def _switches(pipeline: Inference, made: Mapping[str, Any], dataset: str) -> dict[str, Any]:
-    """Say how texts are cleaned; an empty mapping if they are not."""
+def _logged(**words: Any) -> Any:
+    try:
+        return Model.log(**words)
+    except MlflowException as error:
+        raise StepFailed(f"The package cannot be logged: {error.message}") from error
+
+
+def _switches(pipeline: Inference, made: Mapping[str, Any], dataset: str) -> dict[str, Any] | None:
+    """Say how texts are cleaned; `None` if they are not."""
     if pipeline.cleaning == "none":
-        return {}
+        return None
     if not isinstance(pipeline.cleaning, str):
         return dict(pipeline.cleaning)
     ingested = made.get("cleaning") or datasets.cleaning(dataset)
@@ -122,7 +131,7 @@ def _signature(classifier: ModelSignature) -> ModelSignature:
                 known.get("label", ColSpec(text, "label")),
                 ColSpec(DataType.double, "score"),
                 *([known["scores"]] if "scores" in known else []),
-                ColSpec(text, "language", required=False),
+                ColSpec(text, "language"),
                 ColSpec(model, "model"),
             ]
         ),
@@ -133,8 +142,16 @@ def _requirements(classifier: Path) -> list[str]:
     """Add to the classifier's own requirements what the pipeline needs, in the versions that are here."""
     file = classifier / "requirements.txt"
     own = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    named = {line.split("==")[0].strip().lower() for line in own}
-    return [
-        *own,
-        *(f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS if name not in named),
-    ]
+    named = {_distribution(line) for line in own}
+    return [*own, *(f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS if name not in named)]
+
+
+def _distribution(line: str) -> str:
+    """Name what a line of a file of requirements asks for; nothing where it is an option or a comment."""
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
+    try:
+        return str(canonicalize_name(Requirement(line).name))
+    except InvalidRequirement:
+        return ""

@@ -20,6 +20,8 @@ import pandas as pd
 import yaml
 
 COLUMNS = ("text", "text_pair")
+UNKNOWN = "und"
+"""The language of what is too short to tell, as ISO 639-2 has it."""
 META = "registered_model_meta"
 """File that MLflow writes beside a model that it fetched as a version: which one."""
 
@@ -31,6 +33,10 @@ class Answer(NamedTuple):
     score: float | None
     scores: dict[str, float]
 
+    def copied(self) -> Answer:
+        """Give one whose scores the caller may change."""
+        return self._replace(scores=dict(self.scores))
+
 
 class InferencePipeline(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow has no types for us
     """Gives each text its label, score and scores as the classifier does, its language, and which model answered."""
@@ -41,7 +47,7 @@ class InferencePipeline(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
         self.languages: frozenset[str] = frozenset(told["languages"])
         self.others: str | dict[str, str] = told["others"]
         switches = _module(context.artifacts["cleaning"]).Switches
-        self.switches = switches(**told["cleaning"]) if told["cleaning"] else None
+        self.switches = switches(**told["cleaning"]) if told["cleaning"] is not None else None
         self.language = _module(context.artifacts["language"]).of
         self.classifier = mlflow.pyfunc.load_model(context.artifacts["classifier"])
         taken = self.classifier.metadata.get_input_schema()
@@ -52,8 +58,8 @@ class InferencePipeline(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Take a frame with a column `text`, and `text_pair` where the classifier takes pairs.
 
-        Gives a frame with `label`, `score`, `scores`, `language` (`None` where a text is too short to tell) and
-        `model`, row by row. Raises `ValueError` where a text is missing.
+        Gives a frame with `label`, `score`, `scores`, `language` (`und` where a text is too short to tell) and `model`,
+        row by row. Raises `ValueError` where a text is missing.
         """
         del context, params
         given = model_input[[name for name in COLUMNS if name in model_input]]
@@ -61,7 +67,7 @@ class InferencePipeline(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
         if missing.any():
             raise ValueError(f"Row {missing.to_numpy().argmax()} has no text, counted from 0.")
         rows = [tuple(self._cleaned(str(text)) for text in row) for row in given.itertuples(index=False)]
-        languages = [self.language(" ".join(row)) for row in rows]
+        languages = [self.language(" ".join(row)) or UNKNOWN for row in rows]
         wanted = [self._is_answered(language) for language in languages]
         answers = self._answers(
             list(dict.fromkeys(row for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted))
@@ -69,7 +75,7 @@ class InferencePipeline(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
         other = self._other()
         return pd.DataFrame(
             [
-                (*(answers[row] if is_wanted else other), language, self.model)
+                (*(answers[row].copied() if is_wanted else other.copied()), language, dict(self.model))
                 for row, language, is_wanted in zip(rows, languages, wanted, strict=True)
             ],
             columns=["label", "score", "scores", "language", "model"],
@@ -79,8 +85,8 @@ class InferencePipeline(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
     def _cleaned(self, text: str) -> str:
         return str(self.switches.clean(text)) if self.switches else text
 
-    def _is_answered(self, language: str | None) -> bool:
-        return not self.languages or language is None or language in self.languages or self.others == "answer"
+    def _is_answered(self, language: str) -> bool:
+        return not self.languages or language in (UNKNOWN, *self.languages) or self.others == "answer"
 
     def _other(self) -> Answer:
         """Give what texts in other languages get."""
@@ -94,7 +100,7 @@ class InferencePipeline(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlf
         left = [row for row in rows if row not in found]
         if left:
             frame = pd.DataFrame(left, columns=self.columns[: len(left[0])])
-            new = [_answer(one) for one in self.classifier.predict(frame).to_dict("records")]
+            new = [_answer(one) for one in _records(self.classifier.predict(frame))]
             found |= dict(zip(left, new, strict=True))
             self.kept.put(dict(zip(left, new, strict=True)))
         return found
@@ -123,7 +129,17 @@ class Cache:
                 self.kept.popitem(last=False)
 
 
-def _answer(given: dict[str, Any]) -> Answer:
+def _records(found: Any) -> list[Any]:
+    """Give a classifier's answers one by one: a mapping each, or a label."""
+    if isinstance(found, pd.DataFrame):
+        alone = "label" not in found and "scores" not in found and len(found.columns) == 1
+        return list(found.iloc[:, 0]) if alone else list(found.to_dict("records"))
+    return list(found)
+
+
+def _answer(given: Any) -> Answer:
+    if not isinstance(given, dict):
+        return Answer(getattr(given, "item", lambda: given)(), None, {})
     scores = given.get("scores") or {}
     label = given["label"] if "label" in given else max(scores, key=scores.__getitem__)
     score = given.get("score", scores.get(label) if isinstance(label, str) else None)
@@ -134,8 +150,11 @@ def _version(file: Path) -> dict[str, str]:
     """Say which version of which registered model this is, if MLflow fetched it as one."""
     if not file.is_file():
         return {}
-    told = yaml.safe_load(file.read_text(encoding="utf-8"))
-    name, version = told["model_name"], told["model_version"]
+    try:  # another process may write it at this moment
+        told = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError:
+        return {}
+    name, version = told.get("model_name"), told.get("model_version")
     return {"name": str(name), "version": str(version)} if name and version else {}
 
 

@@ -56,9 +56,9 @@ def judge(settings: Evaluate) -> tuple[Judgement, tuple[gates.Answer, ...]]:
     model = _loaded("model", settings.model, settings)
     other = _loaded("against", settings.against, settings) if settings.against else None
     with record.system_metrics():
+        seconds = model.seconds(split, settings.latency_rows) if settings.latency_rows else np.empty(0)
         given, judged = _judged(model, dataset, split)
         against = comparison.compare(judged, _judged(other, dataset, split)[1]) if other else None
-        seconds = model.seconds(split, settings.latency_rows) if settings.latency_rows else np.empty(0)
         rivals = baselines.evaluations(replace(dataset, test=split)) if settings.baselines else {}
         parts = (
             slices.of(judged, split, tuple(dict.fromkeys(settings.slice_by)), dataset.train)

@@ -15,10 +15,13 @@ from mlflow.exceptions import MlflowException
 from dlops.data import scratch
 from dlops.errors import StepFailed
 from dlops.ml import record
+from dlops.registry.lineage import MADE_OF
 
 SCHEMES = ("models:", "runs:")
 _RUN = re.compile(r"runs:/([^/]+)/([^/]+)")
 _ID = re.compile(r"models:/(m-[^/@]+)")
+_DEPTH = 4
+"""Forms of forms of a model, at most."""
 _OURS = "artifacts/model"
 """Where `packaging` keeps the folder of weights."""
 
@@ -55,6 +58,19 @@ def model_id(uri: str | None) -> str | None:
     """Give the id in `models:/m-…`, or `None` for any other text."""
     found = _ID.fullmatch(uri or "")
     return found[1] if found else None
+
+
+def origin(uri: str) -> str:
+    """Give the model that has the weights: itself, or what it is an export or a package of."""
+    for _ in range(_DEPTH):
+        made_of = None
+        if identity := model_id(uri):
+            with contextlib.suppress(MlflowException):  # another store's: its files tell what it is
+                made_of = mlflow.MlflowClient().get_logged_model(identity).tags.get(MADE_OF)
+        if not made_of:
+            break
+        uri = made_of
+    return uri
 
 
 @contextlib.contextmanager

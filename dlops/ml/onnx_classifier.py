@@ -36,7 +36,8 @@ class OnnxClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
         self.kind: str = told["kind"]
         self.inputs: list[str] = told["inputs"]
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        self.tokenizer.enable_truncation(told["max_length"])
+        if told["truncation"]:
+            self.tokenizer.enable_truncation(**told["truncation"])
         self.tokenizer.enable_padding(**told["padding"])
         self.session = session(folder / GRAPH)
 
@@ -84,7 +85,8 @@ class OnnxClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
 def session(graph: Path) -> onnxruntime.InferenceSession:
     """Open a graph, on as many processors as OMP_NUM_THREADS says, or all."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = int(told) if told.isdigit() else 0
     there = onnxruntime.get_available_providers()
     providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in there]
     return onnxruntime.InferenceSession(graph, options, providers=providers)

@@ -8,6 +8,7 @@ import inspect
 import io
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import mlflow
 import torch
-from mlflow.models import Model
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import ColSpec, DataType, Schema
 from torch import nn
 
 from dlops.data import scratch
 from dlops.errors import StepFailed
 from dlops.ml import logged_models, text_classifier
+from dlops.ml.inference_pipeline import COLUMNS
 from dlops.registry import lineage
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ _CODE = Path(__file__).with_name("onnx_classifier.py")
 _GRAPH, _TOKENIZER, _DESCRIPTION = "model.onnx", "tokenizer.json", "export.json"
 _REQUIREMENTS = ("mlflow", "onnxruntime", "tokenizers", "pandas", "numpy")
 _OPSET = 18
+_NO_BOUND = 10**9
+"""Tokens from which on a tokenizer's bound is none."""
 _TEXTS = ("a short text", "a text that is a little longer than the other one")
 """What the graph is traced with: two rows of several tokens, so that no length is taken for a constant."""
 
@@ -56,7 +61,7 @@ def log(uri: str, form: Form) -> str:
                 flavor=mlflow.pyfunc,
                 python_model=str(_CODE),
                 artifacts={"model": str(inside)},
-                signature=info.signature,
+                signature=_signature(info.signature),
                 pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
                 metadata={**made, "format": form, "run_id": made.get("run_id") or info.run_id},
                 tags={lineage.MADE_OF: uri},
@@ -70,12 +75,19 @@ def write(found: logged_models.Folders, folder: Path, form: Form) -> None:
     Raises:
         StepFailed: the model cannot be made a graph.
     """
+    import onnxruntime  # as late as can be: it starts threads, which nobody needs who exports nothing
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(found.tokenizer, **text_classifier.options(found.tokenizer))
-    model = text_classifier.load(found.weights)
+    if not tokenizer.is_fast:
+        raise StepFailed(
+            f"The model cannot be exported as {form}: its tokenizer is written in Python alone.",
+            hint="Leave export= out; the model itself is not touched.",
+        )
+    model = text_classifier.load(found.weights).float()  # what is kept in 16 bits has no graph that runs everywhere
     config = getattr(model, "backbone", model).config
-    kind = config.problem_type or "single_label_classification"
+    alone = "sigmoid" if len(config.id2label) == 1 else "single_label_classification"  # as transformers' pipelines do
+    kind = config.problem_type or alone
     names = _inputs(model, tokenizer)
     whole = folder / _GRAPH
     try:
@@ -83,9 +95,10 @@ def write(found: logged_models.Folders, folder: Path, form: Form) -> None:
             _trace(_Answering(model, kind, names).eval(), tokenizer, names, whole)
             if form == "onnx-int8":
                 _quantize(whole)
+            onnxruntime.InferenceSession(whole, providers=["CPUExecutionProvider"])
     except Exception as error:  # whatever an exporter raises
         raise StepFailed(
-            f"The model cannot be exported as {form}: {type(error).__name__}: {str(error).strip().split(chr(10))[0]}",
+            f"The model cannot be exported as {form}: {_told(error)}",
             hint="Leave export= out; the model itself is not touched.",
         ) from error
     tokenizer.backend_tokenizer.save(str(folder / _TOKENIZER))
@@ -93,7 +106,9 @@ def write(found: logged_models.Folders, folder: Path, form: Form) -> None:
         "labels": [config.id2label[place] for place in range(len(config.id2label))],
         "kind": kind,
         "inputs": names,
-        "max_length": tokenizer.model_max_length,
+        "truncation": {"max_length": tokenizer.model_max_length, "direction": tokenizer.truncation_side}
+        if tokenizer.model_max_length < _NO_BOUND
+        else None,
         "padding": {
             "pad_id": tokenizer.pad_token_id,
             "pad_token": tokenizer.pad_token,
@@ -117,7 +132,24 @@ class _Answering(nn.Module):
         logits: torch.Tensor = getattr(answer, "logits", answer)
         if self.kind == "regression":
             return logits
-        return logits.sigmoid() if self.kind == "multi_label_classification" else logits.softmax(dim=1)
+        return logits.softmax(dim=1) if self.kind == "single_label_classification" else logits.sigmoid()
+
+
+def _signature(model: ModelSignature | None) -> ModelSignature | None:
+    """Take the columns that the classifier takes, whatever the model called its own."""
+    if model is None or (model.inputs.has_input_names() and set(model.inputs.input_names()) <= set(COLUMNS)):
+        return model
+    columns = [ColSpec(DataType.string, name) for name in COLUMNS[: len(model.inputs)]]
+    return ModelSignature(inputs=Schema(columns), outputs=model.outputs)
+
+
+def _told(error: Exception) -> str:
+    """Say in a line what was wrong at first: exporters wrap it in stories, some of them coloured."""
+    cause: BaseException = error
+    while cause.__cause__:
+        cause = cause.__cause__
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(cause)).strip().splitlines()
+    return f"{type(cause).__name__}: {lines[0] if lines else 'it does not say why'}"
 
 
 def _inputs(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -149,8 +181,10 @@ def _quantize(graph: Path) -> None:
     whole = onnx.load(graph)
     del whole.graph.value_info[:]  # the exporter transposes weights, and leaves the shapes that they had
     small = graph.with_name("small.onnx")
-    quantize_dynamic(whole, small, weight_type=QuantType.QInt8, per_channel=True)
+    # Of seven bits: with eight, sums overflow on processors that do not multiply bytes into 32 bits.
+    quantize_dynamic(whole, small, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
     small.replace(graph)
+    graph.with_name(f"{graph.name}.data").unlink(missing_ok=True)  # where weights of more than 1.5 GB were
 
 
 @contextlib.contextmanager

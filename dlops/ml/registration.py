@@ -202,7 +202,7 @@ def _environment(client: MlflowClient, run_id: str) -> str:
 def _description(found: Judgement) -> str:
     """Give the model's card, else what is known of how good it is."""
     card: Any = ""
-    with contextlib.suppress(Exception), logged_models.fetched(found.model.uri) as folders:
+    with contextlib.suppress(Exception), logged_models.fetched(logged_models.origin(found.model.uri)) as folders:
         card = (folders.weights / "README.md").read_text(encoding="utf-8")
     body = re.sub(r"\A---\n.*?\n---\n", "", str(card), flags=re.DOTALL)
     return (body.strip() or found.verdict_told)[:_LONGEST]

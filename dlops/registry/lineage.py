@@ -117,7 +117,10 @@ def _model(client: MlflowClient, model_id: str, depth: int) -> Node:
     facts = {"name": model.name, "logged": _time(model.creation_timestamp / 1000)}
     after: tuple[Node, ...] = ()
     if (made_of := model.tags.get(MADE_OF)) and depth:
-        after = (_node(client, made_of, depth - 1),)
+        try:
+            after = (_node(client, made_of, depth - 1),)
+        except UsageError:  # it was deleted; what was made of it holds all it needs
+            after = (Node("model", made_of, {"state": "deleted"}),)
     elif model.source_run_id:
         after = (_run(client, model.source_run_id, depth),)
     return Node("model", f"models:/{model_id}", _there(facts), after)

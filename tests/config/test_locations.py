@@ -116,3 +116,16 @@ def test_a_table_is_not_named_like_a_version(here, text):
     with pytest.raises(ValueError, match="ends as a version"):
         located("table", text, here)
     assert located("table", "./re@views", here).endswith("/re@views")
+
+
+def test_a_structure_may_be_in_a_file(here):
+    (here / "space.yaml").write_text("learning_rate: {uniform: [1e-5, 0.10]}\n")
+    (here / "points.yaml").write_text("- {learning_rate: 2e-5}\n")
+    assert located("space", '"space.yaml"', here) == '{"learning_rate": {"uniform": ["1e-5", "0.10"]}}'
+    assert located("points", '"points.yaml"', here) == '[{"learning_rate": "2e-5"}]'
+    assert located("inference", '{"cache": "3"}', here) == '{"cache": "3"}'
+    with pytest.raises(ValueError, match="names no file"):
+        located("inference", '"nothing.yaml"', here)
+    (here / "twice.yaml").write_text("cache: 1\ncache: 2\n")
+    with pytest.raises(ValueError, match="cannot be read"):
+        located("inference", '"twice.yaml"', here)

@@ -68,4 +68,14 @@ def test_a_version_is_told_of_it():
     assert found().tags == {"dlops_export_onnx_int8": "models:/m-1", "dlops_export_onnx_int8_agreement": "0.9900"}
     assert exports.missing(("onnx", "onnx-int8", "onnx"), found().tags) == ["onnx"]
     assert "99.00% of 500 labels are the model's" in str(found())
+    assert "2.0 ms a text instead of 6.0" in str(found())
+    assert " ms a text" not in str(found(milliseconds=None))
     assert found().document()["compared"]["verdict"] == "not_distinguishable"
+
+
+def test_what_the_model_does_not_answer_counts_for_nothing():
+    before = [{"(no answer)": 1.0}, {"a": 0.9, "b": 0.1}]
+    after = [{"(no answer)": 1.0}, {"a": 0.1, "b": 0.9}]
+    assert exports.agreement(*exports._answered(before, after), "classes") == 0
+    assert exports.agreement(*exports._answered(before[:1], after[:1]), "classes") != 1
+    assert found(agreement=float("nan")).problems(SETTINGS)

@@ -76,7 +76,7 @@ def test_cleaning_nobody_knows_must_be_said(run, loaded, monkeypatch):
     with pytest.raises(StepFailed, match="nobody knows how the data was cleaned"):
         packaged(classifier)
     about = mlflow.models.get_model_info(packaged(classifier, cleaning="none")).metadata
-    assert about["inference_pipeline"]["cleaning"] == {}
+    assert about["inference_pipeline"]["cleaning"] is None
 
 
 def test_equal_declarations_make_equal_packages():

@@ -83,7 +83,7 @@ def test_texts_are_cleaned_and_told_their_language(opened):
 
 
 def test_without_cleaning_texts_stay(opened):
-    pipeline, asked = opened(cleaning={})
+    pipeline, asked = opened(cleaning=None)
     answers(pipeline, "<b>good</b>")
     assert asked == [[{"text": "<b>good</b>"}]]
 
@@ -97,7 +97,7 @@ def test_other_languages(opened, others, label, calls):
     first, second, short = answers(pipeline, ENGLISH, GERMAN, "gut")
     assert (first["label"], first["language"]) == ("positive", "en")
     assert (second["label"], second["language"]) == (label, "de")
-    assert (short["label"], short["language"]) == ("negative", None), "too short to tell: it is answered"
+    assert (short["label"], short["language"]) == ("negative", "und"), "too short to tell: it is answered"
     if others != "answer":
         assert second["score"] is None or pd.isna(second["score"])
         assert second["scores"] == {}
@@ -147,7 +147,31 @@ def test_who_answered_is_the_version_that_was_fetched(opened, tmp_path):
 
 def test_two_packages_in_a_process_have_each_their_own_code(opened):
     first, _ = opened("first")
-    second, _ = opened("second", cleaning={})
+    second, _ = opened("second", cleaning=None)
     assert [answers(one, "<i>good</i>")[0]["label"] for one in (first, second)] == ["positive", "positive"]
     assert first.switches
     assert second.switches is None
+
+
+def test_what_an_answer_holds_is_the_callers_own(opened):
+    pipeline, _ = opened()
+    first = answers(pipeline, "good")[0]
+    first["scores"].clear()
+    first["model"].clear()
+    assert answers(pipeline, "good")[0]["scores"] == {"positive": 0.75}
+    assert answers(pipeline, "good")[0]["model"]["name"] == "films"
+
+
+def test_half_a_file_of_which_version_it_is_is_none(opened, tmp_path):
+    (tmp_path / "fetched").mkdir()
+    (tmp_path / "fetched" / META).write_text("")
+    pipeline, _ = opened("fetched")
+    assert answers(pipeline, "good")[0]["model"]["version"] is None
+
+
+@pytest.mark.parametrize("given", [["positive"], pd.Series(["positive"]), pd.DataFrame({"answer": ["positive"]})])
+def test_a_classifier_may_give_labels_alone(opened, monkeypatch, given):
+    pipeline, _ = opened()
+    monkeypatch.setattr(pipeline.classifier, "predict", lambda frame: given)
+    (answer,) = answers(pipeline, "good")
+    assert (answer["label"], answer["score"], answer["scores"]) == ("positive", None, {})

@@ -89,3 +89,38 @@ def test_what_cannot_be_a_graph_is_told(run, tiny_model, monkeypatch):
     monkeypatch.setattr("torch.onnx.export", refuse)
     with pytest.raises(StepFailed, match=r"cannot be exported as onnx: RuntimeError: no such operator$"):
         onnx_export.log(uri, "onnx")
+
+
+@pytest.mark.parametrize("form", ["onnx", "onnx-int8"])
+def test_weights_of_sixteen_bits_are_exported(run, tiny_model, form):
+    import torch
+
+    training.seed(0)
+    given = of_kind("classes")
+    network, tokenizer = backbones.load(
+        backbones.locate(str(tiny_model)), targets.of("classes", given.labels, given.train.labels)
+    )
+    network.inner.to(torch.bfloat16)
+    uri = packaging.log(network, tokenizer, given, max_length=16, backbone="tiny")
+    answers = mlflow.pyfunc.load_model(onnx_export.log(uri, form)).predict(pd.DataFrame({"text": TEXTS}))
+    expected = mlflow.pyfunc.load_model(uri).predict(pd.DataFrame({"text": TEXTS}))
+    assert list(answers["score"]) == pytest.approx(list(expected["score"]), abs=0.05)
+
+
+def test_the_end_of_a_long_text_that_is_read_stays_so(run, loaded):
+    network, tokenizer = loaded
+    tokenizer.truncation_side = "left"
+    uri = packaging.log(network, tokenizer, of_kind("classes"), max_length=16, backbone="tiny")
+    frame = pd.DataFrame({"text": [f"good {'film ' * 40}", f"{'plot ' * 40}bad"]})
+    expected = mlflow.pyfunc.load_model(uri).predict(frame)
+    answers = mlflow.pyfunc.load_model(onnx_export.log(uri, "onnx")).predict(frame)
+    assert list(answers["score"]) == pytest.approx(list(expected["score"]), abs=1e-5)
+
+
+def test_a_model_of_flavor_transformers_keeps_its_columns_apart(run, loaded):
+    network, tokenizer = loaded
+    parts = {"model": network.inner, "tokenizer": tokenizer}
+    info = mlflow.transformers.log_model(parts, name="stock", task="text-classification", pip_requirements=[])
+    export = onnx_export.log(info.model_uri, "onnx")
+    assert mlflow.models.get_model_info(export).signature.inputs.input_names() == ["text"]
+    assert mlflow.pyfunc.load_model(export).predict(pd.DataFrame({"text": TEXTS}))["label"].notna().all()

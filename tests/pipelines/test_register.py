@@ -255,3 +255,41 @@ def test_a_package_with_its_pipeline_is_registered_in_the_classifiers_place(step
     assert kinds[:4] == ["version", "model", "model", "run"]
     _, done = steps.run("register", *asked[:3], "inference_pipeline={languages: [xx], cache: x}", exit_code=2)
     assert "xx is none that is recognised" in done.stderr
+
+
+def test_an_export_for_an_older_version_moves_no_alias(steps, films, tiny_model, words):
+    uri = trained(steps, tiny_model, POOR)
+    steps.run("register", f"model={uri}", "name=films", "dataset=films", "promote=true")
+    steps.run("register", f"model={words()}", "name=films", "dataset=films", "promote=true")
+    steps.run("register", f"model={words(surely='0.8')}", "name=films", "dataset=films")
+    steps.run("register", f"model={uri}", "name=films", "dataset=films", "beat=better", "export=onnx")
+    assert "dlops_export_onnx" in versions.one(steps.client, "films", "1").tags
+    assert aliases.holder(steps.client, "films") == "2"
+    assert aliases.holder(steps.client, "films", aliases.CANDIDATE) == "3"
+    steps.run("register", f"model={uri}", "name=films", "dataset=films", "promote=true", exit_code=3)
+
+
+def test_texts_that_a_package_does_not_answer_are_never_right(steps, films, words):
+    table = locations.table("films")
+    german = "Der Film war langweilig und viel zu lang"
+    rows = {
+        "id": [splits.identity(f"{german} {number}") for number in range(20)],
+        "text": [f"{german} {number}" for number in range(20)],
+        "label": ["negative"] * 20,
+        "split": ["test"] * 20,
+    }
+    texts, labels = simple_rows(200)
+    kept = dict(zip(texts, labels, strict=True))
+    more = {
+        "id": [splits.identity(text) for text in kept],
+        "text": list(kept),
+        "label": list(kept.values()),
+        "split": [splits.assign(text, (0.5, 0.1, 0.4), 0) for text in kept],
+    }
+    tables.write(str(table), {name: rows[name] + more[name] for name in rows}, {"source": "films.csv"})
+    asked = (f"model={words()}", "name=films", "dataset=films", "rows=0")
+    whole, _ = steps.run("evaluate", asked[0], "dataset=films")
+    run, _ = steps.run("register", *asked, "inference_pipeline={cleaning: none, languages: [en, la, de, nl]}")
+    assert run.data.metrics["test_accuracy"] <= whole.data.metrics["test_accuracy"]
+    run, _ = steps.run("register", *asked, "beat=any", "inference_pipeline={cleaning: none, languages: [en]}")
+    assert run.data.metrics["test_accuracy"] < whole.data.metrics["test_accuracy"] - 0.1
