@@ -37,6 +37,12 @@ STEPS = (
         ("verdict", "report"),
         "dlops ui",
     ),
+    Step(
+        "explain",
+        "Explain what of each text a model's answers rest on.",
+        ("report", "explainer"),
+        "dlops ui",
+    ),
     Step("register", "Register a model that has earned it.", ("version",), "dlops models"),
 )
 

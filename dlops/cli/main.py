@@ -25,6 +25,7 @@ COMMANDS = {
         "finetune": "Fine-tune a pretrained model on an ingested dataset.",
         "tune": "Search the parameters of finetune for better ones.",
         "evaluate": "Judge a model beside others, and hold it to requirements.",
+        "explain": "Explain what of each text a model's answers rest on.",
         "register": "Register a model that has earned it.",
     },
     "Look after runs": {
@@ -56,7 +57,9 @@ COMMANDS = {
 
 _GROUPS = frozenset({"data"})
 """Commands that have commands of their own: the module holds their Typer app."""
-_TAKES_PARAMETERS = frozenset({"ingest", "finetune", "tune", "evaluate", "register", "config", "resume", "rerun"})
+_TAKES_PARAMETERS = frozenset(
+    {"ingest", "finetune", "tune", "evaluate", "explain", "register", "config", "resume", "rerun"}
+)
 
 
 class Commands(TyperGroup):

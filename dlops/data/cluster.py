@@ -39,7 +39,7 @@ def converted(parts: Sequence[Part], convert: Conversion) -> Iterator[Converted]
     import ray
     import ray.data
 
-    _connect(ray)
+    connect(ray)
     for name in ("ray.data", "ray.data.dataset"):
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
@@ -57,7 +57,12 @@ def converted(parts: Sequence[Part], convert: Conversion) -> Iterator[Converted]
         raise DataError(f"The cluster could not read the files: {str(error).strip().splitlines()[-1]}") from error
 
 
-def _connect(ray: Any) -> None:
+def connect(ray: Any) -> None:
+    """Connect this process with the cluster, by the module `ray`.
+
+    Raises:
+        UnreachableError: it does not answer.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         _knock(os.environ[ADDRESS])

@@ -34,7 +34,7 @@ from dlops.ml.evaluation import Classification, Labelled, MultiLabel
 from dlops.ml.judgement import Judgement
 from dlops.ml.progress import say
 from dlops.ml.report import named
-from dlops.ml.settings import Evaluate
+from dlops.ml.settings import Evaluate, Explain
 
 REPORT = "evaluation.html"
 DOCUMENT = "evaluation.json"
@@ -51,7 +51,7 @@ def judge(settings: Evaluate) -> tuple[Judgement, tuple[gates.Answer, ...]]:
     """
     dataset = datasets.open(settings.dataset, more=settings.slice_by, optional=slices.BUILT_IN)
     required = gates.parse(settings.require, judgement.names(dataset, settings))
-    split = _chosen(dataset, settings)
+    split = chosen(dataset, settings)
     results.data(dataset, context="evaluation")
     model = _loaded("model", settings.model, settings)
     other = _loaded("against", settings.against, settings) if settings.against else None
@@ -69,13 +69,17 @@ def judge(settings: Evaluate) -> tuple[Judgement, tuple[gates.Answer, ...]]:
     return found, gates.answered(required, found.facts)
 
 
-def _chosen(dataset: Dataset, settings: Evaluate) -> Split:
-    """Give the rows that are judged."""
+def chosen(dataset: Dataset, settings: Evaluate | Explain) -> Split:
+    """Give the rows that are meant.
+
+    Raises:
+        DataError: there are none.
+    """
     whole = settings.split == "all"
     split: Split = dataset.train + dataset.val + dataset.test if whole else getattr(dataset, settings.split)
     if not split:
         raise DataError(
-            f"{dataset.reference} has no {settings.split} rows.", hint="Judge others: split=test, or split=all."
+            f"{dataset.reference} has no {settings.split} rows.", hint="Name others: split=test, or split=all."
         )
     if 0 < settings.rows < len(split):
         drawn = np.random.default_rng(settings.seed).choice(len(split), settings.rows, replace=False)

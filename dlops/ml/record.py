@@ -122,9 +122,9 @@ def picture(name: str, figure: Figure) -> None:
 
 
 @ranks.first_only
-def file(path: Path) -> None:
-    """Keep a file as an artifact of the same name."""
-    mlflow.MlflowClient().log_artifact(_run_id(), str(path))
+def file(path: Path, folder: str | None = None) -> None:
+    """Keep a file as an artifact of the same name, in a `folder` of the run's if one is named."""
+    mlflow.MlflowClient().log_artifact(_run_id(), str(path), folder)
 
 
 def place(name: str) -> str:

@@ -226,6 +226,57 @@ class Register(Evaluate):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Explain:
+    """Settings of `explain`."""
+
+    model: Annotated[str, Kind("model")]
+    """Model whose answers are explained: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `models:/m-…` or
+    `runs:/RUN/model`; an export, or a package with an inference pipeline, is explained by the model inside."""
+    dataset: Annotated[str, Kind("dataset")] = "sample"
+    """Ingested data: a Delta table (`TABLE`, `TABLE@VERSION`, `TABLE@TIME`), `runs:/RUN/dataset`, or a table's name."""
+    split: Literal["train", "val", "test", "all"] = "test"
+    """Rows that are explained."""
+    rows: Annotated[int, Range(0, 10**9)] = 100
+    """How many of them, drawn by chance; 0 for all."""
+    text: str | None = None
+    """A text to explain instead of a dataset's."""
+    label: str | None = None
+    """Label whose probability is explained; left out, the likeliest one of each text."""
+    method: Literal["auto", "shap", "integrated_gradients"] = "auto"
+    """How: Owen values as `shap.Explainer` has them (shap); gradients on the way from hidden tokens to the text; auto
+    takes the faster one where it is as faithful on some of the rows."""
+    margin: Annotated[float, Range(0.0, 1.0)] = 0.02
+    """How much less faithful than SHAP's the faster method may be for auto."""
+    max_evals: Annotated[int, Range(2, 10**6)] = 300
+    """Masked variants of a text that shap asks the model for, at most; `shap.Explainer` has 500."""
+    time_limit: Annotated[float, Range(0.0, 1e6)] = 0.0
+    """Seconds after which a text's values are as exact as they are (shap); 0 sets no bound."""
+    steps: Annotated[int, Range(1, 1000)] = 6
+    """Steps of integrated_gradients."""
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    """Seed of the draw of rows, and of the attributions by chance that all others are held against."""
+    trust_rows: Annotated[int, Range(0, 10**6)] = 32
+    """Rows that the faithfulness is measured on."""
+    shown: Annotated[int, Range(0, 1000)] = 20
+    """Rows that the report shows one by one, and as many of those that model and data disagree on."""
+    top: Annotated[int, Range(0, 1000)] = 0
+    """Rows that are printed with coloured words."""
+    against: Annotated[str, Kind("model")] | None = None
+    """Another model that explains the same rows, `models:/NAME@champion` say: what the two look at differently."""
+    require: tuple[str, ...] = ()
+    """What must hold, else the step ends with exit 3: comprehensiveness>=0.3, gain>=0.1 (above chance),
+    sufficiency<=0.1, deletion<=0.6, additivity_error<=0.01, rank_correlation>=0.5 (with against) and so on."""
+    register_as: str | None = None
+    """Name under which an explainer is registered: a model that holds this one, takes texts and gives explanations."""
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """What computes; auto takes the fastest there is."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """Arithmetic: bf16 is faster where the hardware has it, which auto finds out, else it takes 32."""
+    resume_from: str | None = None
+    """Run whose explanations are taken over as far as they went; `dlops resume RUN` launches that."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tune(Finetune):
     """Settings of `tune`: what is searched and how, and those of `finetune`, which every trial has that the space does
     not draw.

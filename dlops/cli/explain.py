@@ -1,0 +1,12 @@
+"""`dlops explain`."""
+
+from __future__ import annotations
+
+from dlops.cli.launching import launch_step
+from dlops.cli.options import Common, Overrides, with_common
+
+
+@with_common
+def explain(overrides: Overrides = None, *, common: Common) -> None:
+    """Explain what of each text a model's answers rest on. For example: dlops explain model=models:/reviews@champion"""
+    launch_step("explain", overrides, common)

@@ -1,0 +1,93 @@
+"""An explainer as a model of its own: it holds the model that it explains, and is registered under a name."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import Array, ColSpec, DataType, Schema
+
+from dlops.data import scratch
+from dlops.errors import UnreachableError
+from dlops.ml import attributions, logged_models, record, text_classifier
+from dlops.ml.explainable import Explainable
+from dlops.ml.explaining import Choice
+from dlops.ml.progress import say
+from dlops.ml.settings import Explain
+from dlops.registry import lineage
+
+NAME = "explainer"
+_CODE = Path(__file__).with_name("text_explainer.py")
+_REQUIREMENTS = ("mlflow", "torch", "transformers", "safetensors", "tokenizers", "pandas", "numpy", "shap", "captum")
+
+
+def register(model: Explainable, choice: Choice, settings: Explain) -> str:
+    """Log an explainer of the model on the run that is open, and register it; give its version.
+
+    Raises:
+        UnreachableError: the registry does not take it.
+    """
+    uri = log(model, choice, settings)
+    tags = {"dlops_run": str(record.run_id()), "dlops_explains": model.uri, "dlops_method": choice.method}
+    try:
+        version = str(mlflow.register_model(uri, settings.register_as, tags=tags).version)
+    except MlflowException as error:
+        raise UnreachableError(f"The registry does not take the explainer: {error.message}") from error
+    record.output("explainer", f"models:/{settings.register_as}/{version}")
+    say(f"The explainer is version {version} of {settings.register_as}")
+    return version
+
+
+def log(model: Explainable, choice: Choice, settings: Explain) -> str:
+    """Log an explainer of the model, and give its `models:/m-…` URI."""
+    told = {"method": choice.method, "max_evals": settings.max_evals, "steps": settings.steps}
+    with scratch.folder() as folder, logged_models.fetched(model.classifier) as found, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (folder / "settings.json").write_text(json.dumps(told), encoding="utf-8")
+        package = Path(str(attributions.__file__)).parent
+        shutil.copytree(package, folder / "attributions", ignore=shutil.ignore_patterns("__pycache__"))
+        logged: Any = Model.log(
+            name=NAME,
+            artifact_path=None,
+            flavor=mlflow.pyfunc,
+            python_model=str(_CODE),
+            artifacts={
+                "weights": str(found.weights),
+                "tokenizer": str(found.tokenizer),
+                "reader": str(text_classifier.__file__),
+                "attributions": str(folder / "attributions"),
+                "settings": str(folder / "settings.json"),
+            },
+            signature=_signature(),
+            pip_requirements=[
+                f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in _REQUIREMENTS
+            ],
+            metadata={**model.made_from, "explains": model.uri, **told},
+            tags={lineage.MADE_OF: model.classifier},
+        )
+    return str(logged.model_uri)
+
+
+def _signature() -> ModelSignature:
+    """A column `text` in; label, score, base, tokens, values and method out."""
+    text, number = DataType.string, DataType.double
+    return ModelSignature(
+        inputs=Schema([ColSpec(text, "text")]),
+        outputs=Schema(
+            [
+                ColSpec(text, "label"),
+                ColSpec(number, "score"),
+                ColSpec(number, "base"),
+                ColSpec(Array(text), "tokens"),
+                ColSpec(Array(number), "values"),
+                ColSpec(text, "method"),
+            ]
+        ),
+    )

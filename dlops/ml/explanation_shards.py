@@ -1,0 +1,174 @@
+"""Explanations a shard at a time: a whole one is kept with the run, and what a run before kept is taken over."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from dlops.data import cluster, scratch
+from dlops.errors import StepFailed
+from dlops.ml import explainable, explaining, explanations, logged_models, record
+from dlops.ml.attributions.methods import Method
+from dlops.ml.datasets import Split
+from dlops.ml.explainable import Explainable
+from dlops.ml.explaining import SHARD, Reject
+from dlops.ml.explanations import Explanation
+from dlops.ml.hardware import Arithmetic
+from dlops.ml.progress import Progress, say
+from dlops.ml.settings import Explain
+
+FOLDER = "explanations"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What came of some texts."""
+
+    explained: list[Explanation]
+    rejected: list[Reject]
+
+
+def each(model: Explainable, split: Split, method: Method, settings: Explain) -> Iterator[Shard]:
+    """Explain the rows of a split, a shard after the other, in their order.
+
+    On a Ray cluster its nodes share the shards; one that is lost is explained by another.
+
+    Raises:
+        StepFailed: the cluster cannot do it, or the run before cannot be read.
+        UnreachableError: the cluster does not answer.
+    """
+    parts = [split.at(range(start, min(start + SHARD, len(split)))) for start in range(0, len(split), SHARD)]
+    kept = _kept(settings.resume_from, len(parts)) if settings.resume_from else {}
+    done = {number: shard for number, shard in kept.items() if _is_of(shard, parts[number])}
+    if done:
+        say(f"{len(done)} of {len(parts)} shards are taken over from run {settings.resume_from}")
+    left = [number for number in range(len(parts)) if number not in done]
+    new = (_spread if cluster.is_named() else _here)(model, [parts[number] for number in left], method, settings)
+    progress = Progress(len(split), "rows")
+    rows = 0
+    for number, part in enumerate(parts):
+        shard = done.pop(number, None) or next(new)
+        _keep(number, shard)
+        rows += len(part)
+        progress.update(rows, "explaining")
+        yield shard
+
+
+def explained(model: Explainable, part: Split, method: Method, settings: Explain) -> Shard:
+    """Explain the rows of one shard."""
+    texts, rejected = explaining.taken(model, part)
+    found = [one for some in explaining.explained(model, texts, method, settings) for one in some]
+    return Shard(found, rejected)
+
+
+def _here(model: Explainable, parts: Sequence[Split], method: Method, settings: Explain) -> Iterator[Shard]:
+    for part in parts:
+        yield explained(model, part, method, settings)
+
+
+def _spread(model: Explainable, parts: Sequence[Split], method: Method, settings: Explain) -> Iterator[Shard]:
+    """Let the nodes of a Ray cluster explain; each of its processes has the model."""
+    import ray
+    import ray.data
+
+    cluster.connect(ray)
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = int(there.get("GPU", 0))
+    workers = gpus or max(1, int(there.get("CPU", 1)))
+    with logged_models.fetched(model.classifier) as folders:
+        packed = ray.put((_packed(folders.weights), _packed(folders.tokenizer)))
+    rows = ray.data.from_items([{"part": pickle.dumps(part)} for part in parts], override_num_blocks=max(1, len(parts)))
+    work = rows.map_batches(
+        _Worker,
+        fn_constructor_args=(packed, model.switches, method, settings),
+        batch_size=1,
+        concurrency=(1, min(workers, max(1, len(parts)))),
+        num_cpus=1,
+        num_gpus=1 if gpus else 0,
+    )
+    try:
+        for row in work.iter_rows():
+            made: Shard = pickle.loads(row["made"])  # noqa: S301 - made by `_Worker`, on a node of the user's own cluster
+            yield made
+    except ray.exceptions.RayError as error:
+        raise StepFailed(f"The cluster could not explain: {str(error).strip().splitlines()[-1]}") from error
+
+
+class _Worker:
+    """A process of a cluster that has the model, and explains shards."""
+
+    def __init__(self, packed: Any, switches: Any, method: Method, settings: Explain) -> None:
+        import ray
+        import torch
+
+        from dlops.ml import hardware
+
+        torch.set_num_threads(1)
+        weights, tokenizer = ray.get(packed) if isinstance(packed, ray.ObjectRef) else packed
+        arithmetic: Arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
+        with scratch.folder() as folder:
+            _unpack(weights, folder / "weights")
+            _unpack(tokenizer, folder / "tokenizer")
+            scorer, labels = explainable.opened(folder / "weights", folder / "tokenizer", arithmetic)
+        self._model = Explainable(settings.model, "", "", labels, scorer.kind, {}, scorer, switches)
+        self._method, self._settings = method, settings
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        """Explain one shard."""
+        (packed,) = batch["part"]
+        part: Split = pickle.loads(packed)  # noqa: S301 - made by `_spread`
+        return {"made": [pickle.dumps(explained(self._model, part, self._method, self._settings))]}
+
+
+def _packed(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def _unpack(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def _name(number: int) -> str:
+    return f"part-{number:05}"
+
+
+def _keep(number: int, shard: Shard) -> None:
+    """Keep a shard with the run; its table comes last, so that what has one is whole."""
+    with scratch.folder() as folder:
+        explanations.npz(shard.explained, folder / f"{_name(number)}.npz")
+        explanations.write(shard.explained, [vars(one) for one in shard.rejected], folder / f"{_name(number)}.parquet")
+        for suffix in ("npz", "parquet"):
+            record.file(folder / f"{_name(number)}.{suffix}", FOLDER)
+
+
+def _kept(run_id: str, parts: int) -> dict[int, Shard]:
+    """Read the whole shards that a run kept."""
+    try:
+        client = mlflow.MlflowClient()
+        there = {Path(file.path).name for file in client.list_artifacts(run_id, FOLDER)}
+        found = {}
+        with scratch.folder() as folder:
+            for number in range(parts):
+                if (name := f"{_name(number)}.parquet") in there:
+                    file = Path(client.download_artifacts(run_id, f"{FOLDER}/{name}", str(folder)))
+                    rows, rejected = explanations.read(file)
+                    found[number] = Shard(rows, [Reject(**one) for one in rejected])
+    except (MlflowException, OSError) as error:
+        raise StepFailed(f"The run {run_id} cannot be read: {error}.", hint="Is it in this tracking store?") from error
+    return found
+
+
+def _is_of(shard: Shard, part: Split) -> bool:
+    """Say whether a shard is of these very rows."""
+    return {one.id for one in shard.explained} | {one.id for one in shard.rejected} == set(part.ids())
