@@ -21,6 +21,8 @@ LAYERS = ("cli", "project", "targets", "worker")
 GROUND = {"config", "errors", "steps", ""}
 """What every layer may import; "" is the package itself, with its version."""
 HEAVY = ("torch", "mlflow", "transformers", "pandas", "numpy", "ray")
+TRAVELS = "attributions"
+"""Package that travels inside models under another name, so that its modules find each other relatively."""
 UNTOLD = {"utils", "common", "core", "helpers", "manager"}
 
 
@@ -35,6 +37,9 @@ def imports(file: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            if node.level == 1 and file.parent.name == TRAVELS:
+                found |= {f"dlops.ml.{TRAVELS}.{name}" for name in (node.module, *(a.name for a in node.names)) if name}
+                continue
             assert node.level == 0, f"{file} imports relatively"
             inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(FILES)
             outer = {alias.name for alias in node.names if f"{node.module}.{alias.name}" not in FILES}

@@ -35,7 +35,7 @@ def lines(one: Explanation, *, colour: bool | None = None) -> list[str]:
 def _marked(word: str, value: float, *, colour: bool) -> str:
     if colour:
         return f"\x1b[{_FOR if value > 0 else _AGAINST}m{word}\x1b[0m"
-    return f"{word}({value:+.2f})"
+    return f"{word}({value:+.3f})"
 
 
 def _has_colours() -> bool:

@@ -127,6 +127,7 @@ def test_stock_mlflow_and_transformers_take_registered_versions(steps, films, ti
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas")
 def test_spark_takes_registered_versions(steps, films, tiny_model):
     pyspark = pytest.importorskip("pyspark.sql", reason="pyspark is an extra: pip install 'dlops[spark]'")
     uri = trained(steps, tiny_model, (*QUICK, "head=standard"))
@@ -162,9 +163,7 @@ def test_a_package_answers_a_thousand_reviews_in_an_environment_of_its_own(steps
     data = f"dataset={steps.folder}/reviews"
     finetuned, _ = steps.run("finetune", data, "strategy=freeze", "epochs=2", "max_length=64")
     uri = f"runs:/{finetuned.info.run_id}/model"
-    steps.run(
-        "register", f"model={uri}", "name=reviews", data, "inference_pipeline={cleaning: ingest}", "export=onnx-int8"
-    )
+    steps.run("register", f"model={uri}", "name=reviews", data, "inference_pipeline={cleaning: ingest}", "export=onnx")
     mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
     raw = pd.read_csv(REVIEWS)["review"].head(1000)
     (tmp_path / "texts.json").write_text(json.dumps(list(raw)))
@@ -172,8 +171,8 @@ def test_a_package_answers_a_thousand_reviews_in_an_environment_of_its_own(steps
 
     cleaned = pd.DataFrame({"text": Cleaning().texts(list(raw))})
     expected = mlflow.pyfunc.load_model(mlflow.models.get_model_info(f"{uri}").model_uri).predict(cleaned)
-    exported = versions.one(steps.client, "reviews", "1").tags["dlops_export_onnx_int8"]
-    for name, model, least in (("package", "models:/reviews/1", 1.0), ("int8", exported, 0.985)):
+    exported = versions.one(steps.client, "reviews", "1").tags["dlops_export_onnx"]
+    for name, model, least in (("package", "models:/reviews/1", 1.0), ("onnx", exported, 0.999)):
         folder = mlflow.artifacts.download_artifacts(model, dst_path=str(tmp_path / name))
         environ = {**outside(), "UV_PYTHON_DOWNLOADS": "never"}
         environ.pop("PYTHONPATH", None)
