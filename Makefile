@@ -43,8 +43,8 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## measure, and write benchmarks/RESULTS.md, FINETUNE.md and TUNE.md
-	@missed=0; for part in run finetune tune; do $(BIN)/python -m benchmarks.$$part || missed=1; done; exit $$missed
+bench: $(READY) ## measure, and write benchmarks/*.md
+	@missed=0; for part in run finetune tune explain; do $(BIN)/python -m benchmarks.$$part || missed=1; done; exit $$missed
 
 clean: ## remove what make made (not your runs)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

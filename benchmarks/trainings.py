@@ -93,6 +93,12 @@ class Workplace:
             predicted=model.predict(pd.DataFrame({"text": self.splits["test"].texts}))["label"].tolist(),
         )
 
+    def fine_tuned(self, strategy: str, *, epochs: int) -> str:
+        """Fine-tune as dlops does by default, and give the model's URI."""
+        chosen = (f"dataset={self._table}", f"strategy={strategy}", f"epochs={epochs}", f"model={_MODEL}")
+        command = [_PROGRAMS / "dlops", "finetune", "--json", *chosen]
+        return str(json.loads(self._run(command, self._folder / "model", _ROOT))["outputs"]["model"])
+
     @property
     def table(self) -> str:
         """Where the ingested data is."""
