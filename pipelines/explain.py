@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import mlflow
+
 from dlops.errors import DataError
 from dlops.ml import (
     coloured_words,
@@ -29,21 +31,27 @@ from dlops.ml.explaining import Choice, Reject
 from dlops.ml.explanation_report import Explained
 from dlops.ml.explanations import Explanation
 from dlops.ml.hardware import Arithmetic
-from dlops.ml.progress import say
+from dlops.ml.progress import say, show
 from dlops.ml.settings import Explain
+from dlops.registry import versions
 
 
 def explain(settings: Explain) -> None:
     """Explain texts, log what came of each and of all, and hold that to requirements."""
     required = gates.parse(settings.require, explanation_report.facts_named(settings))
+    if settings.register_as is not None:
+        versions.check_name("register_as", settings.register_as, mlflow.get_registry_uri())
     arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
     dataset, split = _texts(settings)
     model = _loaded("model", settings.model, arithmetic)
     other = _loaded("against", settings.against, arithmetic) if settings.against else None
     if settings.label is not None:
         model.place(settings.label)
+    if other:
+        model.check_beside(other)
     say(f"{len(split):,} texts, {arithmetic}")
-    choice = explaining.choose(model, split, settings)
+    choice = _choice(model, split, settings)
+    record.tag("method", choice.method)
     say(f"Explained by {choice.method.replace('_', ' ')}: {choice.why}")
     collected = Collected(shown=settings.shown, listed=settings.shown)
     rejected: list[Reject] = []
@@ -66,17 +74,29 @@ def explain(settings: Explain) -> None:
     explanation_report.log(found, answers)
     for one in collected.first[: settings.top]:
         for line in coloured_words.lines(one):
-            say(line)
+            show(line)
     gates.check(answers)
     if settings.register_as:
         explainer_packaging.register(model, choice, settings)
+
+
+def _choice(model: Explainable, split: Split, settings: Explain) -> Choice:
+    """Choose the method; a run that goes on has the one that it began with."""
+    if settings.method == "auto" and settings.resume_from:
+        before = explanation_shards.method_of(settings.resume_from)
+        if before:
+            return Choice(before, f"as run {settings.resume_from} chose, which this one goes on with", {})
+    return explaining.choose(model, split, settings)
 
 
 def _texts(settings: Explain) -> tuple[Dataset | None, Split]:
     """Give the texts that are explained, and the dataset that they are of."""
     if settings.text is not None:
         return None, Split([settings.text], [])
-    dataset = datasets.open(settings.dataset)
+    try:
+        dataset = datasets.open(settings.dataset)
+    except DataError:  # labels are told where there are some, and nothing here needs them
+        dataset = datasets.open(settings.dataset, labelled=False)
     results.data(dataset, context="explanation")
     return dataset, judging.chosen(dataset, settings)
 

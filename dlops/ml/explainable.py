@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,6 +53,17 @@ class Explainable:
             raise UsageError(f"label={label}: the model knows {', '.join(self.labels)}.")
         return self.labels.index(label)
 
+    def check_beside(self, other: Explainable) -> None:
+        """Refuse another model that could not explain the labels that this one gives.
+
+        Raises:
+            UsageError: it does not know them.
+        """
+        if unknown := sorted(set(self.labels) - set(other.labels)):
+            raise UsageError(
+                f"against={other.reference}: it knows {', '.join(other.labels)}, and not {', '.join(unknown)}."
+            )
+
     def cleaned(self, text: str) -> str:
         """Clean a text as the model would before it answers."""
         return self.switches.clean(text) if self.switches else text
@@ -86,6 +98,7 @@ def opened(weights: Path, tokenizer: Path, arithmetic: Arithmetic) -> tuple[Scor
     """
     from transformers import AutoTokenizer
 
+    _check_head(weights)
     logging.getLogger("transformers.tokenization_utils_base").setLevel(logging.ERROR)  # long texts are cut, as told
     words = AutoTokenizer.from_pretrained(tokenizer, **text_classifier.options(tokenizer))
     if not words.is_fast:
@@ -95,6 +108,21 @@ def opened(weights: Path, tokenizer: Path, arithmetic: Arithmetic) -> tuple[Scor
     if arithmetic.attention:
         backbone.set_attn_implementation(arithmetic.attention)
     config = backbone.config
-    kind = config.problem_type or "single_label_classification"
+    # As transformers' pipelines: one output that nothing is said of is a probability of its own.
+    alone = "multi_label_classification" if len(config.id2label) == 1 else "single_label_classification"
+    kind = config.problem_type or alone
     labels = tuple(config.id2label[place] for place in range(len(config.id2label)))
     return Scorer(model, words, kind=kind, device=arithmetic.accelerator, bf16=arithmetic.bf16), labels
+
+
+def _check_head(weights: Path) -> None:
+    """Refuse weights without a head that gives labels: transformers would draw one by chance."""
+    config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+    names = config.get("architectures") or [""]
+    if not (weights / f"{text_classifier.HEAD}.json").is_file() and "SequenceClassification" not in names[0]:
+        own = any("SequenceClassification" in name for name in config.get("auto_map", {}))
+        if not own:
+            raise StepFailed(
+                f"The model gives no labels (it is a {names[0] or 'backbone'}): there is nothing to explain.",
+                hint="Fine-tune it first: dlops finetune model=…",
+            )

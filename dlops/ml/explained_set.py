@@ -58,7 +58,7 @@ class Collected:
             self.largest_error = max(self.largest_error, one.error)
             if len(self.first) < self._shown:
                 self.first.append(one)
-            if one.is_wrong and self._listed:
+            if one.disagrees and self._listed:
                 heapq.heappush(self._wrong, (one.output, -next(self._number), one))
                 if len(self._wrong) > self._listed:
                     heapq.heappop(self._wrong)
@@ -109,7 +109,7 @@ class Contrast:
     def as_dict(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
-            "correlation": self.correlation,
+            "correlation": self.correlation if self.rows else None,
             "gained": [{"word": word, "difference": value} for word, value in self.gained],
             "lost": [{"word": word, "difference": value} for word, value in self.lost],
         }

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import shutil
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
 
-from dlops.data import scratch
+from dlops.data import scratch, text_cleaning
 from dlops.errors import UnreachableError
 from dlops.ml import attributions, logged_models, record, text_classifier
 from dlops.ml.explainable import Explainable
@@ -47,7 +48,14 @@ def register(model: Explainable, choice: Choice, settings: Explain) -> str:
 
 def log(model: Explainable, choice: Choice, settings: Explain) -> str:
     """Log an explainer of the model, and give its `models:/m-…` URI."""
-    told = {"method": choice.method, "max_evals": settings.max_evals, "steps": settings.steps}
+    told = {
+        "method": choice.method,
+        "max_evals": settings.max_evals,
+        "time_limit": settings.time_limit,
+        "steps": settings.steps,
+        "label": settings.label,
+        "cleaning": asdict(model.switches) if model.switches else None,
+    }
     with scratch.folder() as folder, logged_models.fetched(model.classifier) as found, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         (folder / "settings.json").write_text(json.dumps(told), encoding="utf-8")
@@ -62,6 +70,7 @@ def log(model: Explainable, choice: Choice, settings: Explain) -> str:
                 "weights": str(found.weights),
                 "tokenizer": str(found.tokenizer),
                 "reader": str(text_classifier.__file__),
+                "cleaning": str(text_cleaning.__file__),
                 "attributions": str(folder / "attributions"),
                 "settings": str(folder / "settings.json"),
             },

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dlops.errors import StepFailed
 from dlops.ml.attributions import faithfulness, methods
 from dlops.ml.attributions.faithfulness import Faithfulness
 from dlops.ml.attributions.masked_text import MaskedText
@@ -50,6 +51,8 @@ class Text:
 
     id: str
     label: Any
+    whole: str
+    """As it is before this model cleans and cuts it."""
     masked: MaskedText
 
 
@@ -63,10 +66,10 @@ def taken(model: Explainable, split: Split) -> tuple[list[Text], list[Reject]]:
             rejected.append(Reject(name, "the text is empty"))
             continue
         masked = model.masker.of(model.masker.cut(cleaned))
-        if masked.kept.all():
+        if masked is None:
             rejected.append(Reject(name, "the tokenizer finds no token in the text"))
         else:
-            found.append(Text(name, label, masked))
+            found.append(Text(name, label, text, masked))
     return found, rejected
 
 
@@ -84,10 +87,12 @@ def choose(model: Explainable, split: Split, settings: Explain) -> Choice:
         found = attributed(model.scorer, [text.masked for text in texts], wanted, method, settings)
         drops[method] = faithful(model.scorer, texts, found).means()["comprehensiveness"]
     fast, slow = drops["integrated_gradients"], drops["shap"]
+    outputs = model.scorer.scores([text.masked.text for text in texts])
+    margin = settings.margin * (float(outputs.std()) or 1.0 if model.kind == "regression" else 1.0)
     told = f"on {len(texts)} texts the output falls by {fast:.3f} without its top tokens, by {slow:.3f} without SHAP's"
-    if fast >= slow - settings.margin:
+    if fast >= slow - margin:
         return Choice("integrated_gradients", f"{told}: as faithful, and many times faster", drops)
-    return Choice("shap", f"{told}: gradients are less faithful by more than {settings.margin:g}", drops)
+    return Choice("shap", f"{told}: gradients are less faithful by more than {margin:.3g}", drops)
 
 
 def targets(model: Explainable, texts: Sequence[Text], settings: Explain) -> list[int]:
@@ -115,22 +120,37 @@ def explained(
         wanted = targets(model, some, settings)
         found = attributed(model.scorer, [text.masked for text in some], wanted, method, settings)
         yield [
-            Explanation.of(one, id=text.id, label=text.label, target=model.labels[one.target])
+            Explanation.of(
+                one,
+                id=text.id,
+                label=text.label,
+                target=(target := model.labels[one.target]),
+                disagrees=settings.label is None and _disagrees(model.kind, text.label, target),
+            )
             for text, one in zip(some, found, strict=True)
         ]
+
+
+def _disagrees(kind: str, label: Any, target: str) -> bool:
+    """Say whether the data has another label than the model's likeliest one."""
+    if label is None or kind == "regression":
+        return False
+    return target not in label if isinstance(label, list) else str(label) != target
 
 
 def of_labels(
     other: Explainable, texts: Sequence[Text], mine: Sequence[Explanation], method: Method, settings: Explain
 ) -> list[Explanation]:
-    """Let another model explain texts for the labels that explanations of them are of.
+    """Let another model explain texts for the labels that explanations of them are of, which it must know.
 
     Raises:
-        UsageError: it does not know such a label.
+        StepFailed: it finds no token in one of them.
     """
     found = []
     for text, one in zip(texts, mine, strict=True):
-        masked = other.masker.of(other.masker.cut(text.masked.text))
+        masked = other.masker.of(other.masker.cut(other.cleaned(text.whole)))
+        if masked is None:
+            raise StepFailed(f"against={other.reference} finds no token in row {text.id}.")
         place = other.place(one.target)
         (given,) = attributed(other.scorer, [masked], [place], method, settings)
         found.append(Explanation.of(given, id=text.id, label=text.label, target=one.target))
@@ -139,7 +159,8 @@ def of_labels(
 
 def trusted(model: Explainable, rows: Sequence[Explanation], seed: int) -> tuple[Faithfulness, Faithfulness]:
     """Hold explanations, and orders by chance, against what the model makes of texts without their top tokens."""
-    texts = [Text(one.id, one.label, model.masker.of(one.text)) for one in rows]
+    masked = [model.masker.of(one.text) for one in rows]
+    texts = [Text(one.id, one.label, one.text, text) for one, text in zip(rows, masked, strict=True) if text]
     wanted = [model.labels.index(one.target) for one in rows]
     orders = [faithfulness.order(text.masked, one.values) for text, one in zip(texts, rows, strict=True)]
     judged = faithfulness.judge(model.scorer, [text.masked for text in texts], orders, wanted)

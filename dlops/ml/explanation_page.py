@@ -119,6 +119,8 @@ def _contrast(found: Mapping[str, Any]) -> str:
         for one in (*found["gained"], *found["lost"])
     ]
     body = table(["word", "adds more by"], rows, "Words that gained or lost", numbers=(1,)) if rows else ""
+    if found["correlation"] is None:
+        return "<p>The two models part no text into the same words: nothing can be compared.</p>"
     return (
         f"<p>The values of the words rank alike by {found['correlation']:.2f} (Spearman, mean over"
         f" {found['rows']} rows).</p>{body}"

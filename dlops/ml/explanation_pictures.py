@@ -57,7 +57,7 @@ def bars(one: Explanation) -> Figure:
     from matplotlib import pyplot as plt
 
     words = one.words()
-    names = [f"{word[:24]} · {place}" for place, (word, _) in enumerate(words)]
+    names = [f"{word[:24]} · {place}".replace("$", r"\$") for place, (word, _) in enumerate(words)]
     explanation = shap.Explanation(
         values=np.array([value for _, value in words]), base_values=one.base, feature_names=names
     )

@@ -97,8 +97,7 @@ def log(found: Explained, answers: Sequence[gates.Answer]) -> None:
     drawn = _pictures(found)
     for name, figure in drawn.items():
         record.picture(name, figure)
-    record.metrics({name: float(value) for name, value in found.facts.items()})
-    record.tag("method", found.choice.method)
+    record.metrics({name: float(value) for name, value in found.facts.items() if value == value})
     record.document(DOCUMENT, document)
     record.text(REPORT, explanation_page.html(document, drawn, collected.first, collected.wrong))
     _log_plots(collected.first)

@@ -44,17 +44,18 @@ def each(model: Explainable, split: Split, method: Method, settings: Explain) ->
         UnreachableError: the cluster does not answer.
     """
     parts = [split.at(range(start, min(start + SHARD, len(split)))) for start in range(0, len(split), SHARD)]
-    kept = _kept(settings.resume_from, len(parts)) if settings.resume_from else {}
-    done = {number: shard for number, shard in kept.items() if _is_of(shard, parts[number])}
+    made = _made(model, method, settings)
+    before = settings.resume_from or ""
+    done = {number for number in _names(before) if number < len(parts) and _kept(before, number, parts[number], made)}
     if done:
-        say(f"{len(done)} of {len(parts)} shards are taken over from run {settings.resume_from}")
+        say(f"{len(done)} of {len(parts)} shards are taken over from run {before}")
     left = [number for number in range(len(parts)) if number not in done]
     new = (_spread if cluster.is_named() else _here)(model, [parts[number] for number in left], method, settings)
     progress = Progress(len(split), "rows")
     rows = 0
     for number, part in enumerate(parts):
-        shard = done.pop(number, None) or next(new)
-        _keep(number, shard)
+        shard = (_kept(before, number, part, made) if number in done else None) or next(new)
+        _keep(number, shard, made)
         rows += len(part)
         progress.update(rows, "explaining")
         yield shard
@@ -85,7 +86,8 @@ def _spread(model: Explainable, parts: Sequence[Split], method: Method, settings
     gpus = int(there.get("GPU", 0))
     workers = gpus or max(1, int(there.get("CPU", 1)))
     with logged_models.fetched(model.classifier) as folders:
-        packed = ray.put((_packed(folders.weights), _packed(folders.tokenizer)))
+        weights = _packed(folders.weights)
+        packed = ray.put((weights, {} if folders.tokenizer == folders.weights else _packed(folders.tokenizer)))
     rows = ray.data.from_items([{"part": pickle.dumps(part)} for part in parts], override_num_blocks=max(1, len(parts)))
     work = rows.map_batches(
         _Worker,
@@ -118,7 +120,8 @@ class _Worker:
         with scratch.folder() as folder:
             _unpack(weights, folder / "weights")
             _unpack(tokenizer, folder / "tokenizer")
-            scorer, labels = explainable.opened(folder / "weights", folder / "tokenizer", arithmetic)
+            words = folder / ("tokenizer" if tokenizer else "weights")
+            scorer, labels = explainable.opened(folder / "weights", words, arithmetic)
         self._model = Explainable(settings.model, "", "", labels, scorer.kind, {}, scorer, switches)
         self._method, self._settings = method, settings
 
@@ -143,32 +146,56 @@ def _name(number: int) -> str:
     return f"part-{number:05}"
 
 
-def _keep(number: int, shard: Shard) -> None:
+def method_of(run_id: str) -> Method | None:
+    """Give the method that a run explained by, if it came so far."""
+    try:
+        found = mlflow.MlflowClient().get_run(run_id).data.tags.get("dlops.method")
+    except MlflowException as error:
+        raise StepFailed(f"The run {run_id} cannot be read: {error}.", hint="Is it in this tracking store?") from error
+    return {"shap": "shap", "integrated_gradients": "integrated_gradients"}.get(found or "")  # type: ignore[return-value]
+
+
+def _made(model: Explainable, method: Method, settings: Explain) -> dict[str, Any]:
+    """Say how explanations are made: those that were made otherwise are not taken over."""
+    how = (settings.max_evals, settings.time_limit) if method == "shap" else (settings.steps,)
+    return {"model": model.uri, "method": method, "label": settings.label, "how": list(how)}
+
+
+def _keep(number: int, shard: Shard, made: dict[str, Any]) -> None:
     """Keep a shard with the run; its table comes last, so that what has one is whole."""
     with scratch.folder() as folder:
         explanations.npz(shard.explained, folder / f"{_name(number)}.npz")
-        explanations.write(shard.explained, [vars(one) for one in shard.rejected], folder / f"{_name(number)}.parquet")
+        about = {"rejected": [vars(one) for one in shard.rejected], "made": made}
+        explanations.write(shard.explained, about, folder / f"{_name(number)}.parquet")
         for suffix in ("npz", "parquet"):
             record.file(folder / f"{_name(number)}.{suffix}", FOLDER)
 
 
-def _kept(run_id: str, parts: int) -> dict[int, Shard]:
-    """Read the whole shards that a run kept."""
+def _names(run_id: str) -> list[int]:
+    """List the shards that a run kept, by their numbers; none without a run.
+
+    Raises:
+        StepFailed: the run cannot be read.
+    """
+    if not run_id:
+        return []
     try:
-        client = mlflow.MlflowClient()
-        there = {Path(file.path).name for file in client.list_artifacts(run_id, FOLDER)}
-        found = {}
-        with scratch.folder() as folder:
-            for number in range(parts):
-                if (name := f"{_name(number)}.parquet") in there:
-                    file = Path(client.download_artifacts(run_id, f"{FOLDER}/{name}", str(folder)))
-                    rows, rejected = explanations.read(file)
-                    found[number] = Shard(rows, [Reject(**one) for one in rejected])
+        there = [Path(file.path) for file in mlflow.MlflowClient().list_artifacts(run_id, FOLDER)]
     except (MlflowException, OSError) as error:
         raise StepFailed(f"The run {run_id} cannot be read: {error}.", hint="Is it in this tracking store?") from error
-    return found
+    return [int(file.stem.rpartition("-")[2]) for file in there if file.suffix == ".parquet"]
 
 
-def _is_of(shard: Shard, part: Split) -> bool:
-    """Say whether a shard is of these very rows."""
-    return {one.id for one in shard.explained} | {one.id for one in shard.rejected} == set(part.ids())
+def _kept(run_id: str, number: int, part: Split, made: dict[str, Any]) -> Shard | None:
+    """Read a shard that a run kept; `None` where it is not whole, or not of these very rows, or made otherwise."""
+    with scratch.folder() as folder:
+        try:
+            name = f"{FOLDER}/{_name(number)}.parquet"
+            rows, about = explanations.read(Path(mlflow.MlflowClient().download_artifacts(run_id, name, str(folder))))
+        except (MlflowException, OSError):
+            return None
+    rejected = [Reject(**one) for one in about.get("rejected", ())]
+    ids = [one.id for one in rows], {one.id for one in rejected}
+    wanted = part.ids()
+    same = ids[0] == [name for name in wanted if name not in ids[1]] and about.get("made") == made
+    return Shard(rows, rejected) if same else None

@@ -27,10 +27,11 @@ SCHEMA = pa.schema(
         ("text", pa.string()),
         ("tokens", pa.list_(pa.string())),
         ("values", pa.list_(pa.float64())),
+        ("disagrees", pa.bool_()),
     ]
 )
-_REJECTED = b"rejected"
-"""Of the table's metadata: rows that could not be explained, with the reasons."""
+_ABOUT = b"dlops"
+"""Name of the table's metadata that are ours."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,19 @@ class Explanation:
     tokens: list[str]
     values: Array
     """How much each token adds to the output, [tokens]."""
+    disagrees: bool = False
+    """Whether the model's likeliest label is explained, and the data has another one."""
 
     @classmethod
-    def of(cls, found: Attribution, *, id: str, label: Any, target: str) -> Explanation:  # noqa: A002 - the column's name
+    def of(
+        cls,
+        found: Attribution,
+        *,
+        id: str,  # noqa: A002 - the column's name
+        label: Any,
+        target: str,
+        disagrees: bool = False,
+    ) -> Explanation:
         """Name what an attribution is of."""
         return cls(
             id=id,
@@ -67,12 +78,8 @@ class Explanation:
             text=found.text,
             tokens=found.tokens,
             values=np.asarray(found.values, np.float64),
+            disagrees=disagrees,
         )
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether the model's likeliest label is explained, and the data has another one."""
-        return self.label is not None and self.label != self.target
 
     def words(self) -> list[tuple[str, float]]:
         """Give the text's words with what they add, in their order: letters that nothing parts are one word."""
@@ -87,13 +94,13 @@ class Explanation:
         return found
 
 
-def write(rows: Sequence[Explanation], rejected: Sequence[Mapping[str, str]], file: Path) -> None:
-    """Write explanations as a table, and beside them what could not be explained."""
+def write(rows: Sequence[Explanation], about: Mapping[str, Any], file: Path) -> None:
+    """Write explanations as a table, and plain values `about` them beside it."""
     columns = {name: [getattr(row, name) for row in rows] for name in SCHEMA.names}
-    pq.write_table(pa.table(columns, SCHEMA.with_metadata({_REJECTED: json.dumps(list(rejected))})), file)
+    pq.write_table(pa.table(columns, SCHEMA.with_metadata({_ABOUT: json.dumps(dict(about))})), file)
 
 
-def read(file: Path) -> tuple[list[Explanation], list[dict[str, str]]]:
+def read(file: Path) -> tuple[list[Explanation], dict[str, Any]]:
     """Read what `write` wrote.
 
     Raises:
@@ -104,13 +111,14 @@ def read(file: Path) -> tuple[list[Explanation], list[dict[str, str]]]:
     except pa.ArrowInvalid as error:
         raise OSError(f"{file.name}: {error}") from error
     rows = [Explanation(**{**row, "values": np.array(row["values"], np.float64)}) for row in table.to_pylist()]
-    return rows, json.loads((table.schema.metadata or {}).get(_REJECTED, b"[]"))
+    return rows, json.loads((table.schema.metadata or {}).get(_ABOUT, b"{}"))
 
 
 def npz(rows: Iterable[Explanation], file: Path) -> None:
     """Write arrays that numpy reads without pickles, and `shap.Explanation` takes: those of all rows end to end.
 
-    The tokens of row n are `offsets[n]` to `offsets[n + 1]` of `values` and `data`; `base_values` are [rows].
+    The tokens of row n are `offsets[n]` to `offsets[n + 1]` of `values`; `base_values` are [rows]. Token t is the bytes
+    (UTF-8) `token_offsets[t]` to `token_offsets[t + 1]` of `data`: one long token does not make all others long.
     """
     values, tokens, offsets, base, ids = [], [], [0], [], []
     for row in rows:
@@ -122,7 +130,8 @@ def npz(rows: Iterable[Explanation], file: Path) -> None:
     np.savez_compressed(
         file,
         values=np.concatenate([np.empty(0), *values]),
-        data=np.array(tokens, dtype=str),
+        data=np.frombuffer("".join(tokens).encode(), np.uint8),
+        token_offsets=np.cumsum([0, *(len(token.encode()) for token in tokens)]),
         offsets=np.array(offsets, np.int64),
         base_values=np.array(base, np.float64),
         ids=np.array(ids, dtype=str),

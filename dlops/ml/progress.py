@@ -42,6 +42,14 @@ def say(line: str) -> None:
         _print(line)
 
 
+@ranks.first_only
+def show(line: str) -> None:
+    """Print a line with colours: its control characters are our own, as whoever made it took care of all others."""
+    if not _muted:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
 def _print(line: str) -> None:
     sys.stdout.write(f"{visible(line)}\n")
     sys.stdout.flush()

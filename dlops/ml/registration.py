@@ -25,7 +25,6 @@ UNFINISHED = "dlops_unfinished"
 """Tag of a version that was not checked to the end: whoever registers the model again goes on with it."""
 _LONGEST = 4500
 """Characters of a version's description."""
-_PARTS = 3
 
 
 def check(name: str, uri: str) -> None:
@@ -35,11 +34,7 @@ def check(name: str, uri: str) -> None:
         UsageError: the name is none that the registry takes.
         GateFailed: the model has no signature.
     """
-    catalog = mlflow.get_registry_uri().startswith("databricks-uc")
-    if catalog and len(list(filter(None, name.split(".")))) != _PARTS:
-        raise UsageError(f"name={name}: models of Unity Catalog have names in three parts: CATALOG.SCHEMA.{name}")
-    if not name.strip() or any(letter in name for letter in "/:%\"'"):
-        raise UsageError(f"name={name!r} is no name of a registered model: / : % and quotes are no part of one.")
+    versions.check_name("name", name, mlflow.get_registry_uri())
     if mlflow.models.get_model_info(uri).signature is None:
         raise GateFailed(
             f"The model {uri} has no signature: nobody could tell what it takes and gives.",

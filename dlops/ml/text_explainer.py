@@ -2,7 +2,8 @@
 
 This file travels inside the logged model. Beside it lie the artifacts `weights` and `tokenizer` (folders of
 transformers, the explained model itself), `reader` (the file of Python that reads them), `attributions` (the package
-that explains) and `settings` (JSON). It needs mlflow, torch, transformers, pandas, numpy, shap and captum.
+that explains), `cleaning` (a file of Python that cleans texts) and `settings` (JSON). It needs mlflow, torch,
+transformers, pandas, numpy, shap and captum.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import mlflow
 import pandas as pd
 import torch
 from transformers import AutoTokenizer
+
+ROWS = 16
+"""Texts that are explained together."""
 
 
 class TextExplainer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow has no types for us
@@ -36,7 +40,10 @@ class TextExplainer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow 
         model = reader.load(files["weights"])
         config = getattr(model, "backbone", model).config
         self.labels = [config.id2label[place] for place in range(len(config.id2label))]
-        kind = config.problem_type or "single_label_classification"
+        alone = "multi_label_classification" if len(self.labels) == 1 else "single_label_classification"
+        kind = config.problem_type or alone
+        switches = sys.modules[_imported(Path(files["cleaning"]))].Switches
+        self.clean = switches(**self.told["cleaning"]).clean if self.told["cleaning"] is not None else str
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.scorer = scoring.Scorer(model, tokenizer, kind=kind, device=device)
         self.masker = masked_text.Masker(tokenizer)
@@ -52,29 +59,39 @@ class TextExplainer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow 
         missing = model_input["text"].isna()
         if missing.any():
             raise ValueError(f"Row {missing.to_numpy().argmax()} has no text, counted from 0.")
-        texts = [self.masker.of(self.masker.cut(str(text))) for text in model_input["text"]]
-        wanted = self.methods.targets(self.scorer.scores([text.text for text in texts])) if texts else []
-        found = self._attributed(texts, wanted)
-        return pd.DataFrame(
-            [
-                (
-                    self.labels[one.target],
-                    one.output,
-                    one.base,
-                    list(one.tokens),
-                    [float(value) for value in one.values],
-                    one.method,
-                )
-                for one in found
-            ],
-            columns=["label", "score", "base", "tokens", "values", "method"],
+        texts = [self.clean(str(text)) for text in model_input["text"]]
+        rows = [row for start in range(0, len(texts), ROWS) for row in self._rows(texts[start : start + ROWS])]
+        return pd.DataFrame(rows, columns=["label", "score", "base", "tokens", "values", "method"])
+
+    def _rows(self, texts: list[str]) -> list[tuple[Any, ...]]:
+        """Explain some texts together."""
+        scores = self.scorer.scores(texts)
+        label = self.told["label"]
+        wanted = self.methods.targets(scores) if label is None else [self.labels.index(label)] * len(texts)
+        masked = [self.masker.of(self.masker.cut(text)) if text.strip() else None for text in texts]
+        there = [place for place, text in enumerate(masked) if text is not None]
+        found = dict(
+            zip(there, self._attributed([masked[row] for row in there], [wanted[row] for row in there]), strict=True)
         )
+        return [
+            (
+                self.labels[target],
+                float(scores[row, target]),
+                float(found[row].base if row in found else scores[row, target]),
+                list(found[row].tokens) if row in found else [],
+                [float(value) for value in found[row].values] if row in found else [],
+                self.told["method"],
+            )
+            for row, target in enumerate(wanted)
+        ]
 
     def _attributed(self, texts: list[Any], wanted: list[int]) -> list[Any]:
         if not texts:
             return []
         if self.told["method"] == "shap":
-            found: list[Any] = self.methods.shap(self.scorer, texts, wanted, evaluations=self.told["max_evals"])
+            found: list[Any] = self.methods.shap(
+                self.scorer, texts, wanted, evaluations=self.told["max_evals"], seconds=self.told["time_limit"]
+            )
         else:
             found = self.methods.integrated_gradients(self.scorer, texts, wanted, steps=self.told["steps"])
         return found

@@ -20,6 +20,8 @@ METRIC = "dlops_metric_"
 """What tags of a version begin with that hold its figures."""
 _PATIENCE = 15.0
 _PAGE = 200
+_PARTS = 3
+"""Of a name in Unity Catalog: catalog, schema, model."""
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -94,6 +96,20 @@ def translated() -> Iterator[None]:
         if error.error_code == _MISSING:
             raise UsageError(str(error.message), hint="`dlops models` lists those there are.") from error
         raise UnreachableError(f"The registry refused, or did not answer: {error.message}") from error
+
+
+def check_name(parameter: str, name: str, registry: str) -> None:
+    """Refuse a name of a registered model that the registry at this URI does not take.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if registry.startswith("databricks-uc") and len(list(filter(None, name.split(".")))) != _PARTS:
+        raise UsageError(
+            f"{parameter}={name}: models of Unity Catalog have names in three parts: CATALOG.SCHEMA.{name}"
+        )
+    if not name.strip() or any(letter in name for letter in "/:%\"'"):
+        raise UsageError(f"{parameter}={name!r} is no name of a registered model: / : % and quotes are no part of one.")
 
 
 def names(client: MlflowClient) -> list[str]:

@@ -128,3 +128,42 @@ def test_an_order_that_knows_is_more_faithful_than_chance(scorer, masked):
     assert good["comprehensiveness"] > bad["comprehensiveness"]
     assert good["deletion"] < bad["deletion"]
     assert good["sufficiency"] < bad["sufficiency"]
+
+
+def test_a_letter_of_several_tokens_is_shown_once(tmp_path):
+    """Byte-level tokenizers give each byte of a letter the whole letter's place."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE(vocab={letter: place for place, letter in enumerate(letters)}, merges=[]))
+    inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=9)
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    masker = Masker(tokenizer)
+    text = masker.of("ok\n\nno \N{GRINNING FACE}")
+    assert "".join(text.segments) == "ok\n\nno \N{GRINNING FACE}"
+    assert text.masked(np.ones((1, len(text)), bool)) == [text.text]
+    assert text.hidden == "...", "runs of hidden tokens are one mark where there is no mask token"
+    cut = masker.cut("seven l\N{GRINNING FACE}etters")
+    assert cut == "seven l", "a letter that does not fit as a whole is left out"
+    assert masker.of("") is None
+    assert len(masker.of("a").clustering) == 0
+
+
+def test_unknown_words_are_hidden_too(scorer):
+    masker = Masker(scorer.tokenizer)
+    text = masker.of("unheard good film")
+    values = scorer.gradients([text.ids], [text.kept], [1], steps=8)[0]
+    assert values[1] != 0
+
+
+def test_padding_is_no_text(scorer):
+    scorer.tokenizer.padding_side = "left"
+    again = Scorer(scorer.model, scorer.tokenizer, kind=scorer.kind)
+    masker = Masker(again.tokenizer)
+    texts = [masker.of("good film"), masker.of("the film was good and the acting was great")]
+    ids, kept = [text.ids for text in texts], [text.kept for text in texts]
+    together = again.gradients(ids, kept, [1, 1], steps=8)
+    alone = again.gradients(ids[:1], kept[:1], [1], steps=8)
+    assert together[0] == pytest.approx(alone[0], abs=1e-5)

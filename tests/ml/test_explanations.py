@@ -20,6 +20,7 @@ def made(tokens, values, *, label="positive", target="positive", name="a", outpu
         text="".join(tokens),
         tokens=tokens,
         values=np.array(values),
+        disagrees=label != target,
     )
 
 
@@ -33,10 +34,10 @@ def test_tokens_that_nothing_parts_are_one_word():
 
 
 def test_what_is_written_is_read_again(tmp_path):
-    rejected = [{"id": "b", "reason": "the text is empty"}]
-    explanations.write([ONE], rejected, tmp_path / "part.parquet")
+    about = {"rejected": [{"id": "b", "reason": "the text is empty"}]}
+    explanations.write([ONE], about, tmp_path / "part.parquet")
     (found,), told = explanations.read(tmp_path / "part.parquet")
-    assert told == rejected
+    assert told == about
     assert found.values.tolist() == ONE.values.tolist()
     assert {**vars(found), "values": 0} == {**vars(ONE), "values": 0}
     (tmp_path / "half.parquet").write_bytes((tmp_path / "part.parquet").read_bytes()[:-20])
@@ -49,7 +50,8 @@ def test_arrays_need_no_pickle(tmp_path):
     arrays = np.load(tmp_path / "part.npz", allow_pickle=False)
     assert arrays["offsets"].tolist() == [0, 8, 9]
     assert arrays["values"][8:9].tolist() == [0.4]
-    assert arrays["data"][1] == "un"
+    begin, end = arrays["token_offsets"][1:3]
+    assert arrays["data"][begin:end].tobytes().decode() == "un"
     assert arrays["base_values"].tolist() == [0.5, 0.5]
     assert arrays["ids"].tolist() == ["a", "b"]
 
@@ -82,6 +84,16 @@ def test_two_models_are_compared_word_by_word():
     others = [made(["go", "od ", "film"], [0.1, 0.2, 0.3])]
     assert contrast(mine[:1], [made(["other ", "words"], [0.1, 0.2])]).rows == 0
     assert contrast(others, others).rows == 1
+
+
+def test_colours_are_shown_where_they_are_wanted(monkeypatch, capsys):
+    from dlops.ml import progress
+
+    for name, value, wanted in (("FORCE_COLOR", "1", True), ("NO_COLOR", "1", False)):
+        monkeypatch.setenv(name, value)
+        for line in coloured_words.lines(ONE):
+            progress.show(line)
+        assert ("\x1b[41m" in capsys.readouterr().out) == wanted
 
 
 def test_words_are_coloured_or_signed():

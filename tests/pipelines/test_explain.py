@@ -74,7 +74,8 @@ def test_each_method_finds_the_words_that_decide(steps, films):
         assert re.search(r"(good|great|lovely|bad|awful|dull)\(\+\d\.\d+\)", done.stdout), "words are printed"
         arrays = np.load(folder / "explanations/part-00000.npz")
         begin, end = arrays["offsets"][:2]
-        assert list(arrays["data"][begin:end]) == rows[0].tokens
+        letters, ends = arrays["data"].tobytes(), arrays["token_offsets"]
+        assert [letters[ends[t] : ends[t + 1]].decode() for t in range(begin, end)] == rows[0].tokens
         assert arrays["values"][begin:end] == pytest.approx(rows[0].values)
 
 
@@ -165,6 +166,8 @@ def test_requirements_and_another_model(steps, films, tiny_model):
     assert "names nothing that is measured here" in done.stderr
     _, done = steps.run("explain", *asked, "label=neutral", exit_code=2)
     assert "the model knows negative, positive" in done.stderr
+    _, done = steps.run("explain", *asked, "register_as=a/b", exit_code=2)
+    assert "register_as='a/b' is no name of a registered model" in done.stderr
     run, _ = steps.run("explain", *asked, "label=negative")
     rows, _, _ = found(steps, run)
     assert {one.target for one in rows} == {"negative"}
@@ -235,3 +238,26 @@ def test_nodes_of_a_cluster_share_the_rows(steps, films, nodes):
     assert [one.id for one in first] == [one.id for one in second]
     for one, other in zip(first, second, strict=True):
         assert one.values.tolist() == pytest.approx(other.values.tolist(), abs=1e-5)
+
+
+def test_what_has_no_head_is_refused(steps, films, tiny_model):
+    run, _ = steps.run("finetune", "dataset=films", f"model={tiny_model}", "objective=mlm", "epochs=1", EXACT)
+    asked = (f"model=runs:/{run.info.run_id}/model", "dataset=films")
+    _, done = steps.run("explain", *asked, exit_code=4)
+    assert "The model gives no labels" in done.stderr
+
+
+def test_a_package_is_explained_as_it_answers(steps, films, tmp_path):
+    pipeline = "inference_pipeline={cleaning: {html: true}}"
+    steps.run("register", f"model={films}", "name=films", "dataset=films", pipeline)
+    text = "<b>the film</b> was good"
+    asked = ("model=models:/films/1", f"text={text}", "method=shap", "register_as=why")
+    run, _ = steps.run("explain", *asked)
+    (row,), _, _ = found(steps, run)
+    assert row.text == "the film was good"
+    mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+    (answer,) = mlflow.pyfunc.load_model("models:/films/1").predict(pd.DataFrame({"text": [text]})).to_dict("records")
+    (why,) = answered_elsewhere("models:/why/1", {"text": [text]}, tmp_path)
+    assert row.output == pytest.approx(answer["score"], abs=1e-5) == pytest.approx(why["score"], abs=1e-5)
+    assert "".join(why["tokens"]) == "the film was good"
+    mlflow.set_tracking_uri(None)

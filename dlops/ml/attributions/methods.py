@@ -79,7 +79,7 @@ def integrated_gradients(
     scorer: Scorer, texts: Sequence[MaskedText], wanted: Sequence[int], *, steps: int
 ) -> list[Attribution]:
     """Attribute by gradients on the way from hidden tokens to the text (Sundararajan et al., 2017)."""
-    values = scorer.gradients([text.ids for text in texts], wanted, steps=steps)
+    values = scorer.gradients([text.ids for text in texts], [text.kept for text in texts], wanted, steps=steps)
     ends = scorer.scores([string for text in texts for string in (text.hidden, text.text)]).reshape(len(texts), 2, -1)
     return [
         Attribution(

@@ -13,6 +13,8 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 16384}
 """Padded tokens of one pass through the model, by device: processors are fastest at few."""
+_BACKWARDS = 8
+"""How much less of a GPU's passes there is room for where gradients are computed."""
 _ENCODED = 4096
 """Texts that are tokenized at once."""
 
@@ -25,6 +27,7 @@ class Scorer:
     ) -> None:
         """Take a model that gives logits for a tokenizer's tensors; `kind` is its config's `problem_type`."""
         self.model = model.to(device).eval()
+        tokenizer.padding_side = "right"  # the values of a text are those of its first tokens
         self.tokenizer, self.kind, self.device, self.bf16 = tokenizer, kind, device, bf16
         self.tokens = tokens or TOKENS.get(device, 1024)
         self.asked = 0
@@ -46,7 +49,7 @@ class Scorer:
     def _scores(self, texts: list[str]) -> Array:
         ids = self.encode(texts)
         found: Array | None = None
-        for rows in self._batches([len(one) for one in ids]):
+        for rows in self._batches([len(one) for one in ids], self.tokens):
             with torch.inference_mode(), self._arithmetic():
                 answers = self.answers(self.tensors([ids[row] for row in rows]))
             if found is None:
@@ -74,19 +77,27 @@ class Scorer:
             return logits
         return logits.sigmoid() if self.kind == "multi_label_classification" else logits.softmax(dim=1)
 
-    def gradients(self, ids: Sequence[Sequence[int]], targets: Sequence[int], *, steps: int) -> list[Array]:
+    def gradients(
+        self, ids: Sequence[Sequence[int]], kept: Sequence[Array], targets: Sequence[int], *, steps: int
+    ) -> list[Array]:
         """Integrate gradients from masked tokens to the tokens (Sundararajan et al., 2017), [tokens] for each text.
 
-        `ids` have the model's special tokens, and `targets` are places of labels.
+        `ids` have the model's special tokens; tokens that are `kept`, [tokens] each, are never masked; `targets` are
+        places of labels.
         """
         from captum.attr import LayerIntegratedGradients
 
         embeddings = getattr(self.model, "backbone", self.model).get_input_embeddings()
         method = LayerIntegratedGradients(lambda tokens, mask: self._answers_of(tokens, mask), embeddings)
         found: list[Array] = [np.empty(0)] * len(ids)
-        for rows in self._batches([len(ids[row]) * steps for row in range(len(ids))]):
+        most = self.tokens if self.device == "cpu" else self.tokens // _BACKWARDS
+        for rows in self._batches([len(one) * steps for one in ids], most):
             inputs = self.tensors([ids[row] for row in rows])
-            baseline = torch.stack([self.masked(one) for one in inputs["input_ids"]])
+            stays = torch.ones_like(inputs["input_ids"], dtype=torch.bool)
+            for place, row in enumerate(rows):
+                stays[place, : len(ids[row])] = torch.from_numpy(kept[row])
+            hidden = torch.full_like(inputs["input_ids"], self._hidden)
+            baseline = torch.where(stays, inputs["input_ids"], hidden)
             with self._arithmetic():
                 values = method.attribute(
                     inputs["input_ids"],
@@ -94,22 +105,19 @@ class Scorer:
                     target=torch.tensor([targets[row] for row in rows], device=self.device),
                     additional_forward_args=(inputs["attention_mask"],),
                     n_steps=steps,
+                    internal_batch_size=max(len(rows), 2 * most // inputs["input_ids"].shape[1]),
                 )
             summed = values.sum(dim=2).double().cpu().numpy()
             for place, row in enumerate(rows):
                 found[row] = summed[place, : len(ids[row])]
         return found
 
-    def masked(self, ids: torch.Tensor) -> torch.Tensor:
-        """Replace all tokens but special ones, [tokens], by the token that hides them."""
-        hidden = self.tokenizer.mask_token_id
-        hidden = self.tokenizer.unk_token_id if hidden is None else hidden
-        special = torch.tensor(
-            self.tokenizer.get_special_tokens_mask(ids.tolist(), already_has_special_tokens=True),
-            dtype=torch.bool,
-            device=ids.device,
-        )
-        return torch.where(special, ids, torch.full_like(ids, hidden))
+    @property
+    def _hidden(self) -> int:
+        """The token that hides others: the tokenizer's own for that, else one that says little."""
+        names = ("mask", "unk", "pad", "eos")
+        ids = (getattr(self.tokenizer, f"{name}_token_id", None) for name in names)
+        return next((int(one) for one in ids if one is not None), 0)
 
     def _answers_of(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return self.answers({"input_ids": ids, "attention_mask": mask})
@@ -117,11 +125,11 @@ class Scorer:
     def _arithmetic(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device, torch.bfloat16) if self.bf16 else nullcontext()
 
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Put texts of like length together, as many as fit into one pass."""
+    def _batches(self, lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+        """Put texts of like length together, as many as are at most so many tokens."""
         some: list[int] = []
         for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-            if some and lengths[some[0]] * (len(some) + 1) > self.tokens:
+            if some and lengths[some[0]] * (len(some) + 1) > most:
                 yield some
                 some = []
             some.append(row)
