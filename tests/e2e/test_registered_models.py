@@ -11,6 +11,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import mlflow
 import pandas as pd
@@ -110,6 +111,7 @@ def test_stock_mlflow_and_transformers_take_registered_versions(steps, films, ti
     expected = mlflow.pyfunc.load_model("models:/films/1").predict(frame).to_dict("records")
     environ = outside() | {"MLFLOW_TRACKING_URI": steps.environ["MLFLOW_TRACKING_URI"]}
     environ.pop("PYTHONPATH", None)
+    environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"  # where MLflow finds its server
     export = versions.one(steps.client, "films", "2").tags["dlops_export_onnx"]
     for model in ("models:/films/1", "models:/films/2", export):
         with served(model, environ, steps.folder) as address:
