@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import mlflow
 
@@ -55,20 +56,20 @@ def explain(settings: Explain) -> None:
     say(f"Explained by {choice.method.replace('_', ' ')}: {choice.why}")
     collected = Collected(shown=settings.shown, listed=settings.shown)
     rejected: list[Reject] = []
-    trusted: list[Explanation] = []
+    first: list[Explanation] = []
     began = time.monotonic()
     with record.system_metrics():
         for shard in explanation_shards.each(model, split, choice.method, settings):
             collected.add(shard.explained)
             rejected += shard.rejected
-            trusted += shard.explained[: settings.trust_rows - len(trusted)]
+            first += shard.explained[: max(settings.trust_rows, 1) - len(first)]
         seconds = time.monotonic() - began
         if not collected.rows:
             raise DataError(
                 "None of the texts can be explained.", problems=[f"{one.id}: {one.reason}" for one in rejected]
             )
-        trust, chance = explaining.trusted(model, trusted, settings.seed) if trusted else (None, None)
-        contrast = _contrast(other, model, split, choice, settings) if other else None
+        trust, chance = explaining.trusted(model, first, settings.seed) if settings.trust_rows else (None, None)
+        contrast = _contrast(other, split, first, choice, settings) if other else None
     found = Explained(settings, model, dataset, choice, collected, rejected, trust, chance, contrast, seconds)
     answers = gates.answered(required, found.facts)
     explanation_report.log(found, answers)
@@ -110,11 +111,11 @@ def _loaded(parameter: str, reference: str, arithmetic: Arithmetic) -> Explainab
     return model
 
 
-def _contrast(other: Explainable, model: Explainable, split: Split, choice: Choice, settings: Explain) -> Contrast:
-    """Explain some of the rows by both models, each for the label that this model gives."""
-    some = split.at(range(min(len(split), max(settings.trust_rows, 1))))
-    texts, _ = explaining.taken(model, some)
-    mine = [one for part in explaining.explained(model, texts, choice.method, settings) for one in part]
+def _contrast(
+    other: Explainable, split: Split, mine: Sequence[Explanation], choice: Choice, settings: Explain
+) -> Contrast:
+    """Let the other model explain some rows for the labels that this one gave, and compare."""
+    texts = dict(zip(split.ids(), split.texts, strict=True))
     return explained_set.contrast(mine, explaining.of_labels(other, texts, mine, choice.method, settings))
 
 

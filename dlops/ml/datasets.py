@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from dlops.config import locations
@@ -99,6 +100,11 @@ class Dataset:
         return Path(self.uri).name
 
     @property
+    def unit(self) -> float:
+        """The variance of the train rows' numbers, in which errors are told; 1 where labels are no numbers."""
+        return float(np.var(self.train.labels)) or 1.0 if self.kind == "number" else 1.0
+
+    @property
     def reference(self) -> str:
         return f"{self.uri}@{self.version}"
 
@@ -168,6 +174,11 @@ def open(  # noqa: A001 (read as `datasets.open`)
         kind=kind,
         cleaning=description.get("cleaning"),
     )
+
+
+def drawn(rows: int, most: int, seed: int) -> list[int]:
+    """Draw at most so many of the rows by chance; give their places, in their order."""
+    return sorted(np.random.default_rng(seed).choice(rows, min(rows, most), replace=False).tolist())
 
 
 def locate(reference: str) -> tuple[str, int | str | None]:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlops.data.page import named, number, page, safe, section, table
-from dlops.ml import baselines, report
+from dlops.ml import baselines, page_parts, report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_MARKS = {True: ("ok", "✓ holds"), False: ("failed", "✕ does not hold")}
 
 
 def html(found: Mapping[str, Any], pictures: Mapping[str, Figure]) -> str:
     """Lay out what `judgement.document` collected; `pictures` are shown under their names."""
     parts = [
         _header(found),
-        section("Requirements", _requirements(found["requirements"])) if found["requirements"] else "",
+        section("Requirements", page_parts.requirements(found["requirements"])) if found["requirements"] else "",
         section("Figures", _figures(found)),
         section(f"Against {found['against']}", _comparison(found["comparison"])) if found["comparison"] else "",
         section("Classes", _classes(found["classes"])) if found["classes"] else "",
-        section("Pictures", _pictures(pictures)),
+        section("Pictures", page_parts.pictures(pictures)),
         section("Slices", _slices(found)) if found["slices"] else "",
         section("Hardest rows", _rows(found["hardest"], "Wrong answers, the worst first")) if found["hardest"] else "",
         section("Likely label errors", _rows(found["label_errors"], "Rows whose label is likely wrong"))
@@ -42,23 +38,12 @@ def _header(found: Mapping[str, Any]) -> str:
         "split": found["split"],
         **({"95th percentile": f"{found['latency']['p95_ms']:.0f} ms"} if found["latency"] else {}),
     }
-    told = "".join(f"<div><dt>{safe(name)}</dt><dd>{safe(value)}</dd></div>" for name, value in tiles.items())
     warnings = "".join(f"<p class=refused>{safe(text)}</p>" for text in found["warnings"])
     return (
         f"<header><h1>Evaluation of {named(found['model'])}</h1>{warnings}<p>{safe(found['verdict_told'])}</p>"
         f"<p>{named(found['model_uri'])} on {named(data['reference'])}, digest {safe(data['digest'])}</p></header>"
-        f"<dl class=tiles>{told}</dl>"
+        f"{page_parts.tiles(tiles)}"
     )
-
-
-def _requirements(answers: Sequence[Mapping[str, Any]]) -> str:
-    rows = []
-    for answer in answers:
-        kind, told = _MARKS[answer["holds"]]
-        status = f"<td><span class='status {kind}'>{told}</span></td>"
-        name = f"<th scope=row>{safe(answer['requirement'])}</th>"
-        rows.append(f"<tr>{name}{number(_shown(answer['found']))}{status}</tr>")
-    return table(["requirement", "found", ""], rows, "Requirements", numbers=(1,))
 
 
 def _figures(found: Mapping[str, Any]) -> str:
@@ -67,7 +52,11 @@ def _figures(found: Mapping[str, Any]) -> str:
     for name, value in found["figures"].items():
         low, high = found["intervals"].get(name, (None, None))
         ends = "" if low is None else f"{low:.3f} to {high:.3f}"
-        cells = [number(f"{value:.3f}"), number(ends), *(number(_shown(rival.get(name))) for rival in rivals.values())]
+        cells = [
+            number(f"{value:.3f}"),
+            number(ends),
+            *(number(page_parts.shown(rival.get(name))) for rival in rivals.values()),
+        ]
         rows.append(f"<tr><th scope=row>{safe(report.named(name))}</th>{''.join(cells)}</tr>")
     head = ["figure", "this model", "95 % interval", *(baselines.TITLES[name] for name in rivals)]
     return table(head, rows, "Figures beside the baselines'", numbers=range(1, len(head)))
@@ -126,28 +115,11 @@ def _rows(listed: Sequence[Mapping[str, Any]], caption: str) -> str:
     texts = any(row["text"] for row in listed)
     rows = [
         f"<tr><td>{named(_label(row['label']))}</td><td>{named(_label(row['answer']))}</td>"
-        f"{number(_shown(row['score']))}<td class=told>{named(row['text']) if texts else ''}"
+        f"{number(page_parts.shown(row['score']))}<td class=told>{named(row['text']) if texts else ''}"
         f" <code>{safe(row['id'])}</code></td></tr>"
         for row in listed
     ]
     return table(["label", "answer", "score", "text" if texts else "row"], rows, caption, numbers=(2,))
-
-
-def _pictures(figures: Mapping[str, Figure]) -> str:
-    return f"<div class=pictures>{''.join(_picture(name, figure) for name, figure in figures.items())}</div>"
-
-
-def _picture(name: str, figure: Figure) -> str:
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=110)
-    told = safe(name.removesuffix(".png").replace("_", " "))
-    data = base64.b64encode(drawn.getvalue()).decode()
-    image = f'<img alt="{told}" src="data:image/png;base64,{data}">'
-    return f"<figure>{image}<figcaption>{told}</figcaption></figure>"
-
-
-def _shown(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else safe(value)
 
 
 def _label(value: Any) -> str:

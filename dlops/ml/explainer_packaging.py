@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shutil
 import warnings
@@ -11,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
 
 from dlops.data import scratch, text_cleaning
-from dlops.errors import UnreachableError
-from dlops.ml import attributions, logged_models, record, text_classifier
+from dlops.ml import attributions, logged_models, packaging, record, text_classifier
 from dlops.ml.explainable import Explainable
 from dlops.ml.explaining import Choice
 from dlops.ml.progress import say
 from dlops.ml.settings import Explain
-from dlops.registry import lineage
+from dlops.registry import lineage, versions
 
 NAME = "explainer"
 _CODE = Path(__file__).with_name("text_explainer.py")
@@ -37,10 +34,7 @@ def register(model: Explainable, choice: Choice, settings: Explain) -> str:
     """
     uri = log(model, choice, settings)
     tags = {"dlops_run": str(record.run_id()), "dlops_explains": model.uri, "dlops_method": choice.method}
-    try:
-        version = str(mlflow.register_model(uri, settings.register_as, tags=tags).version)
-    except MlflowException as error:
-        raise UnreachableError(f"The registry does not take the explainer: {error.message}") from error
+    version = versions.create(uri, str(settings.register_as), tags)
     record.output("explainer", f"models:/{settings.register_as}/{version}")
     say(f"The explainer is version {version} of {settings.register_as}")
     return version
@@ -75,9 +69,7 @@ def log(model: Explainable, choice: Choice, settings: Explain) -> str:
                 "settings": str(folder / "settings.json"),
             },
             signature=_signature(),
-            pip_requirements=[
-                f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in _REQUIREMENTS
-            ],
+            pip_requirements=packaging.pinned(_REQUIREMENTS),
             metadata={**model.made_from, "explains": model.uri, **told},
             tags={lineage.MADE_OF: model.classifier},
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from dlops.ml.attributions.masked_text import MaskedText
 from dlops.ml.attributions.methods import Attribution, Method
 from dlops.ml.attributions.scoring import Scorer
 from dlops.ml.datasets import Split
+from dlops.ml.evaluation import Array
 from dlops.ml.explainable import Explainable
 from dlops.ml.explanations import Explanation
 from dlops.ml.settings import Explain
@@ -51,8 +52,6 @@ class Text:
 
     id: str
     label: Any
-    whole: str
-    """As it is before this model cleans and cuts it."""
     masked: MaskedText
 
 
@@ -69,7 +68,7 @@ def taken(model: Explainable, split: Split) -> tuple[list[Text], list[Reject]]:
         if masked is None:
             rejected.append(Reject(name, "the tokenizer finds no token in the text"))
         else:
-            found.append(Text(name, label, text, masked))
+            found.append(Text(name, label, masked))
     return found, rejected
 
 
@@ -80,15 +79,15 @@ def choose(model: Explainable, split: Split, settings: Explain) -> Choice:
     texts, _ = taken(model, split.at(range(min(_SAMPLE, len(split)))))
     if not texts:
         return Choice("integrated_gradients", "there is no text to compare methods on", {})
-    wanted = targets(model, texts, settings)
+    masked, wanted = [text.masked for text in texts], targets(model, texts, settings)
     drops: dict[str, float] = {}
-    both: tuple[Method, ...] = ("integrated_gradients", "shap")
-    for method in both:
-        found = attributed(model.scorer, [text.masked for text in texts], wanted, method, settings)
-        drops[method] = faithful(model.scorer, texts, found).means()["comprehensiveness"]
+    for method in methods.METHODS:
+        found = attributed(model.scorer, masked, wanted, method, settings)
+        values = [one.values for one in found]
+        drops[method] = faithful(model.scorer, masked, values, wanted).means()["comprehensiveness"]
     fast, slow = drops["integrated_gradients"], drops["shap"]
-    outputs = model.scorer.scores([text.masked.text for text in texts])
-    margin = settings.margin * (float(outputs.std()) or 1.0 if model.kind == "regression" else 1.0)
+    spread = float(np.std([one.output for one in found]))
+    margin = settings.margin * (spread or 1.0 if model.kind == "regression" else 1.0)
     told = f"on {len(texts)} texts the output falls by {fast:.3f} without its top tokens, by {slow:.3f} without SHAP's"
     if fast >= slow - margin:
         return Choice("integrated_gradients", f"{told}: as faithful, and many times faster", drops)
@@ -139,43 +138,47 @@ def _disagrees(kind: str, label: Any, target: str) -> bool:
 
 
 def of_labels(
-    other: Explainable, texts: Sequence[Text], mine: Sequence[Explanation], method: Method, settings: Explain
+    other: Explainable, texts: Mapping[str, str], mine: Sequence[Explanation], method: Method, settings: Explain
 ) -> list[Explanation]:
-    """Let another model explain texts for the labels that explanations of them are of, which it must know.
+    """Let another model explain texts, by their ids, for the labels that explanations of them are of.
 
     Raises:
         StepFailed: it finds no token in one of them.
     """
     found = []
-    for text, one in zip(texts, mine, strict=True):
-        masked = other.masker.of(other.masker.cut(other.cleaned(text.whole)))
-        if masked is None:
-            raise StepFailed(f"against={other.reference} finds no token in row {text.id}.")
-        place = other.place(one.target)
-        (given,) = attributed(other.scorer, [masked], [place], method, settings)
-        found.append(Explanation.of(given, id=text.id, label=text.label, target=one.target))
+    for start in range(0, len(mine), _SIDE_BY_SIDE):
+        some = mine[start : start + _SIDE_BY_SIDE]
+        masked = [_masked(other, texts[one.id], one.id) for one in some]
+        given = attributed(other.scorer, masked, [other.place(one.target) for one in some], method, settings)
+        found += [
+            Explanation.of(its, id=one.id, label=one.label, target=one.target)
+            for its, one in zip(given, some, strict=True)
+        ]
+    return found
+
+
+def _masked(other: Explainable, text: str, name: str) -> MaskedText:
+    found = other.masker.of(other.masker.cut(other.cleaned(text)))
+    if found is None:
+        raise StepFailed(f"against={other.reference} finds no token in row {name}.")
     return found
 
 
 def trusted(model: Explainable, rows: Sequence[Explanation], seed: int) -> tuple[Faithfulness, Faithfulness]:
     """Hold explanations, and orders by chance, against what the model makes of texts without their top tokens."""
-    masked = [model.masker.of(one.text) for one in rows]
-    texts = [Text(one.id, one.label, one.text, text) for one, text in zip(rows, masked, strict=True) if text]
+    masked = [text for one in rows if (text := model.masker.of(one.text))]
     wanted = [model.labels.index(one.target) for one in rows]
-    orders = [faithfulness.order(text.masked, one.values) for text, one in zip(texts, rows, strict=True)]
-    judged = faithfulness.judge(model.scorer, [text.masked for text in texts], orders, wanted)
-    return judged, by_chance(model.scorer, texts, wanted, seed)
-
-
-def faithful(scorer: Scorer, texts: Sequence[Text], found: Sequence[Attribution]) -> Faithfulness:
-    """Hold attributions against what the model makes of texts without their top tokens."""
-    masked = [text.masked for text in texts]
-    orders = [faithfulness.order(text, one.values) for text, one in zip(masked, found, strict=True)]
-    return faithfulness.judge(scorer, masked, orders, [one.target for one in found])
-
-
-def by_chance(scorer: Scorer, texts: Sequence[Text], wanted: Sequence[int], seed: int) -> Faithfulness:
-    """Give what an order of tokens comes to that is drawn by chance: the floor of any method."""
     generator = np.random.default_rng(seed)
-    masked = [text.masked for text in texts]
-    return faithfulness.judge(scorer, masked, [faithfulness.chance(text, generator) for text in masked], wanted)
+    chance = [faithfulness.chance(text, generator) for text in masked]
+    return (
+        faithful(model.scorer, masked, [one.values for one in rows], wanted),
+        faithfulness.judge(model.scorer, masked, chance, wanted),
+    )
+
+
+def faithful(
+    scorer: Scorer, texts: Sequence[MaskedText], values: Sequence[Array], wanted: Sequence[int]
+) -> Faithfulness:
+    """Hold values of tokens against what the model makes of texts without their top tokens."""
+    orders = [faithfulness.order(text, some) for text, some in zip(texts, values, strict=True)]
+    return faithfulness.judge(scorer, texts, orders, wanted)

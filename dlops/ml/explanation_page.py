@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlops.data.page import named, number, page, safe, section, table
+from dlops.ml import page_parts
 from dlops.ml.explanations import Explanation
 
 if TYPE_CHECKING:
@@ -29,9 +28,9 @@ def html(
     """Lay out the document of a set of explanations, and some of them one by one."""
     parts = [
         _header(found),
-        section("Requirements", _requirements(found["requirements"])) if found["requirements"] else "",
+        section("Requirements", page_parts.requirements(found["requirements"])) if found["requirements"] else "",
         section("Trust", _trust(found)),
-        section("Strongest words", _words(found["words"]) + _drawn(pictures)) if found["words"] else "",
+        section("Strongest words", _words(found["words"]) + page_parts.pictures(pictures)) if found["words"] else "",
         section(f"Against {found['against']['model']}", _contrast(found["against"])) if found["against"] else "",
         section("Model and data disagree", "".join(map(_row, wrong))) if wrong else "",
         section("Rows", "".join(map(_row, first))) if first else "",
@@ -46,33 +45,22 @@ def _header(found: Mapping[str, Any]) -> str:
         "seconds a row": f"{found['seconds_a_row']:.2g}",
         **({"rejected": f"{found['rejected']:,}"} if found["rejected"] else {}),
     }
-    told = "".join(f"<div><dt>{safe(name)}</dt><dd>{safe(value)}</dd></div>" for name, value in tiles.items())
     data = found["dataset"]
     source = f" on {named(data['reference'])}, digest {safe(data['digest'])}" if data else ""
     return (
         f"<header><h1>Explanations of {named(found['model'])}</h1>"
         f"<p>{named(found['model_uri'])}{source}</p>"
         f"<p>{safe(found['method'].replace('_', ' '))}: {safe(found['why'])}</p>"
-        f"</header><dl class=tiles>{told}</dl>"
+        f"</header>{page_parts.tiles(tiles)}"
     )
-
-
-def _requirements(answers: Sequence[Mapping[str, Any]]) -> str:
-    rows = []
-    for answer in answers:
-        kind, told = ("ok", "✓ holds") if answer["holds"] else ("failed", "✕ does not hold")
-        status = f"<td><span class='status {kind}'>{told}</span></td>"
-        rows.append(
-            f"<tr><th scope=row>{safe(answer['requirement'])}</th>{number(_shown(answer['found']))}{status}</tr>"
-        )
-    return table(["requirement", "found", ""], rows, "Requirements", numbers=(1,))
 
 
 def _trust(found: Mapping[str, Any]) -> str:
     trust = found["trust"]
     floor = trust.get("by_chance", {})
     rows = [
-        f"<tr><th scope=row>{safe(told)}</th>{number(_shown(trust[name]))}{number(_shown(floor[name]))}</tr>"
+        f"<tr><th scope=row>{safe(told)}</th>"
+        f"{number(page_parts.shown(trust[name]))}{number(page_parts.shown(floor[name]))}</tr>"
         for name, told in _FIGURES.items()
         if name in trust
     ]
@@ -95,24 +83,6 @@ def _words(words: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return "".join(parts)
 
 
-def _drawn(pictures: Mapping[str, Figure]) -> str:
-    return (
-        "<div class=pictures>"
-        + "".join(
-            f'<figure><img alt="{safe(name)}" src="data:image/png;base64,{_png(figure)}">'
-            f"<figcaption>{safe(name)}</figcaption></figure>"
-            for name, figure in pictures.items()
-        )
-        + "</div>"
-    )
-
-
-def _png(figure: Figure) -> str:
-    held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=110)
-    return base64.b64encode(held.getvalue()).decode()
-
-
 def _contrast(found: Mapping[str, Any]) -> str:
     rows = [
         f"<tr><th scope=row>{named(one['word'])}</th>{number(_signed(one['difference']))}</tr>"
@@ -125,10 +95,6 @@ def _contrast(found: Mapping[str, Any]) -> str:
         f"<p>The values of the words rank alike by {found['correlation']:.2f} (Spearman, mean over"
         f" {found['rows']} rows).</p>{body}"
     )
-
-
-def _shown(value: float) -> str:
-    return f"{value:.4g}"
 
 
 def _signed(value: float) -> str:

@@ -13,13 +13,12 @@ from mlflow.exceptions import MlflowException
 
 from dlops.data import cluster, scratch
 from dlops.errors import StepFailed
-from dlops.ml import explainable, explaining, explanations, logged_models, record
-from dlops.ml.attributions.methods import Method
+from dlops.ml import explainable, explaining, explanations, hardware, logged_models, record
+from dlops.ml.attributions.methods import METHODS, Method
 from dlops.ml.datasets import Split
 from dlops.ml.explainable import Explainable
 from dlops.ml.explaining import SHARD, Reject
 from dlops.ml.explanations import Explanation
-from dlops.ml.hardware import Arithmetic
 from dlops.ml.progress import Progress, say
 from dlops.ml.settings import Explain
 
@@ -112,11 +111,9 @@ class _Worker:
         import ray
         import torch
 
-        from dlops.ml import hardware
-
         torch.set_num_threads(1)
         weights, tokenizer = ray.get(packed) if isinstance(packed, ray.ObjectRef) else packed
-        arithmetic: Arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
+        arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
         with scratch.folder() as folder:
             _unpack(weights, folder / "weights")
             _unpack(tokenizer, folder / "tokenizer")
@@ -147,12 +144,16 @@ def _name(number: int) -> str:
 
 
 def method_of(run_id: str) -> Method | None:
-    """Give the method that a run explained by, if it came so far."""
+    """Give the method that a run explained by, if it came so far.
+
+    Raises:
+        StepFailed: the run cannot be read.
+    """
     try:
         found = mlflow.MlflowClient().get_run(run_id).data.tags.get("dlops.method")
     except MlflowException as error:
         raise StepFailed(f"The run {run_id} cannot be read: {error}.", hint="Is it in this tracking store?") from error
-    return {"shap": "shap", "integrated_gradients": "integrated_gradients"}.get(found or "")  # type: ignore[return-value]
+    return next((method for method in METHODS if method == found), None)
 
 
 def _made(model: Explainable, method: Method, settings: Explain) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from dlops.errors import GateFailed
-from dlops.ml import answers, comparison, onnx_export, parity, record
+from dlops.ml import answers, comparison, datasets, onnx_export, parity, record
 from dlops.ml.answers import Answer
 from dlops.ml.comparison import Comparison
 from dlops.ml.evaluation import THRESHOLD, Array
 from dlops.ml.judgement import Judgement
+from dlops.ml.onnx_export import Form
 from dlops.ml.progress import say
 from dlops.ml.report import named
 from dlops.ml.settings import Register
@@ -30,7 +31,7 @@ _NEAR = 0.1
 class Export:
     """A model in another form, beside the model itself, on the same rows."""
 
-    form: str
+    form: Form
     uri: str
     rows: int
     agreement: float
@@ -46,6 +47,12 @@ class Export:
     def tags(self) -> dict[str, str]:
         """What the version is told of it."""
         return {_tag(self.form): self.uri, f"{_tag(self.form)}_agreement": f"{self.agreement:.4f}"}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Its figures, as the run keeps them."""
+        name = f"export_{self.form.replace('-', '_')}"
+        return {f"{name}_agreement": self.agreement, f"{name}_largest_difference": self.largest}
 
     def problems(self, settings: Register) -> list[str]:
         """Tell why it is refused, if it is."""
@@ -84,13 +91,13 @@ class Export:
         }
 
 
-def missing(forms: Sequence[str], tags: Mapping[str, str]) -> list[str]:
+def missing(forms: Sequence[Form], tags: Mapping[str, str]) -> list[Form]:
     """Give those that a version with these tags does not have."""
     return [form for form in dict.fromkeys(forms) if _tag(form) not in tags]
 
 
 def make(
-    classifier: str, forms: Sequence[str], found: Judgement, settings: Register, packaged: Callable[[str], str]
+    classifier: str, forms: Sequence[Form], found: Judgement, settings: Register, packaged: Callable[[str], str]
 ) -> list[Export]:
     """Export the classifier, and hold what came of each form, once `packaged`, to the answers that were judged.
 
@@ -101,33 +108,25 @@ def make(
     made = []
     for form in forms:
         say(f"The model is exported as {form}")
-        made.append(_checked(form, packaged(onnx_export.log(classifier, form)), found, settings))  # type: ignore[arg-type]
+        made.append(_checked(form, packaged(onnx_export.log(classifier, form)), found, settings))
         say(str(made[-1]))
     if made:
         record.document(DOCUMENT, {"exports": [one.document() for one in made]})
-        figures = {"agreement": "agreement", "largest": "largest_difference"}
-        record.metrics(
-            {
-                f"export_{one.form.replace('-', '_')}_{name}": getattr(one, attribute)
-                for one in made
-                for attribute, name in figures.items()
-            }
-        )
+        record.metrics({name: value for one in made for name, value in one.metrics.items()})
     if problems := [problem for one in made for problem in one.problems(settings)]:
         raise GateFailed("An export is not what the model is.", problems=problems, hint="Leave it out of export=.")
     return made
 
 
-def _checked(form: str, uri: str, found: Judgement, settings: Register) -> Export:
-    places = _some(len(found.split), settings.export_rows, settings.seed)
+def _checked(form: Form, uri: str, found: Judgement, settings: Register) -> Export:
+    places = datasets.drawn(len(found.split), settings.export_rows, settings.seed)
     split = found.split.at(places)
     before = answers.Answers([found.answers.rows[place] for place in places], found.answers.scored)
     model = answers.load_at(uri)
     seconds = model.seconds(found.split, settings.latency_rows)
     after = model.answers(split)
     data = found.dataset
-    unit = float(np.var(data.train.labels)) or 1.0 if data.kind == "number" else 1.0
-    judged = [given.judged(data.kind, data.labels, split, unit) for given in (after, before)]
+    judged = [given.judged(data.kind, data.labels, split, data.unit) for given in (after, before)]
     return Export(
         form,
         uri,
@@ -139,7 +138,7 @@ def _checked(form: str, uri: str, found: Judgement, settings: Register) -> Expor
     )
 
 
-def _tag(form: str) -> str:
+def _tag(form: Form) -> str:
     return f"{lineage.EXPORT}{form.replace('-', '_')}"
 
 
@@ -151,11 +150,6 @@ def _answered(before: Sequence[Answer], after: Sequence[Answer]) -> tuple[list[A
     """Leave out what the model itself does not answer: that another form does not either says nothing."""
     places = [place for place, one in enumerate(before) if isinstance(one, float) or answers.NO_ANSWER not in one]
     return [before[place] for place in places], [after[place] for place in places]
-
-
-def _some(rows: int, most: int, seed: int) -> list[int]:
-    """Draw some of the rows, in their order."""
-    return sorted(np.random.default_rng(seed).choice(rows, min(rows, most), replace=False).tolist())
 
 
 def agreement(before: Sequence[Answer], after: Sequence[Answer], kind: str) -> float:

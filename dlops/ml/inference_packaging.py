@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import warnings
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from dlops.config import inference
 from dlops.config.inference import Inference
 from dlops.data import languages, scratch, text_cleaning
 from dlops.errors import StepFailed, UsageError
-from dlops.ml import datasets
+from dlops.ml import datasets, packaging
 from dlops.ml.inference_pipeline import COLUMNS, META
 from dlops.registry import lineage
 
@@ -143,7 +142,7 @@ def _requirements(classifier: Path) -> list[str]:
     file = classifier / "requirements.txt"
     own = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     named = {_distribution(line) for line in own}
-    return [*own, *(f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS if name not in named)]
+    return [*own, *packaging.pinned(name for name in _REQUIREMENTS if name not in named)]
 
 
 def _distribution(line: str) -> str:

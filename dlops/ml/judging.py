@@ -82,8 +82,7 @@ def chosen(dataset: Dataset, settings: Evaluate | Explain) -> Split:
             f"{dataset.reference} has no {settings.split} rows.", hint="Name others: split=test, or split=all."
         )
     if 0 < settings.rows < len(split):
-        drawn = np.random.default_rng(settings.seed).choice(len(split), settings.rows, replace=False)
-        return split.at(sorted(drawn.tolist()))
+        return split.at(datasets.drawn(len(split), settings.rows, settings.seed))
     return split
 
 
@@ -101,8 +100,7 @@ def _loaded(parameter: str, reference: str, settings: Evaluate) -> Model:
 def _judged(model: Model, dataset: Dataset, split: Split) -> tuple[Answers, Labelled]:
     say(f"{model.reference} answers {len(split):,} rows")
     given = model.answers(split)
-    unit = float(np.var(dataset.train.labels)) or 1.0 if dataset.kind == "number" else 1.0
-    return given, given.judged(dataset.kind, dataset.labels, split, unit)
+    return given, given.judged(dataset.kind, dataset.labels, split, dataset.unit)
 
 
 def log(found: Judgement, requirements: Sequence[gates.Answer]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import inspect
 import io
 import json
@@ -22,7 +21,7 @@ from torch import nn
 
 from dlops.data import scratch
 from dlops.errors import StepFailed
-from dlops.ml import logged_models, text_classifier
+from dlops.ml import logged_models, packaging, text_classifier
 from dlops.ml.inference_pipeline import COLUMNS
 from dlops.registry import lineage
 
@@ -62,7 +61,7 @@ def log(uri: str, form: Form) -> str:
                 python_model=str(_CODE),
                 artifacts={"model": str(inside)},
                 signature=_signature(info.signature),
-                pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
+                pip_requirements=packaging.pinned(_REQUIREMENTS),
                 metadata={**made, "format": form, "run_id": made.get("run_id") or info.run_id},
                 tags={lineage.MADE_OF: uri},
             )

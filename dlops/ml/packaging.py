@@ -6,6 +6,7 @@ import importlib.metadata
 import logging
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,11 +152,12 @@ def example(dataset: Dataset) -> pd.DataFrame:
 
 
 def requirements(folder: Path | None = None) -> list[str]:
-    """Pin what the model needs, the code in its folder included, to the versions it was made with.
+    """Pin what the model needs, the code in its folder included, to the versions it was made with."""
+    return pinned(dict.fromkeys([*_REQUIREMENTS, *(_imported(folder) if folder else [])]))
 
-    A local label such as `+cpu` is left out.
-    """
-    names = dict.fromkeys([*_REQUIREMENTS, *(_imported(folder) if folder else [])])
+
+def pinned(names: Iterable[str]) -> list[str]:
+    """Pin distributions to the versions that are here, without local labels such as `+cpu`."""
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
 
 

@@ -11,7 +11,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from dlops.errors import GateFailed, UnreachableError, UsageError
+from dlops.errors import GateFailed, UsageError
 from dlops.ml import gates, logged_models, parity, record
 from dlops.ml.judgement import Judgement
 from dlops.ml.progress import say
@@ -102,10 +102,7 @@ def register(found: Judgement, settings: Register, more: Mapping[str, str], unfi
         tags = {**_tags(client, found), **more, UNFINISHED: "true"}
         if settings.approval == "required":
             tags[aliases.APPROVAL] = "required"
-        try:
-            version = str(mlflow.register_model(found.model.uri, settings.name, tags=tags).version)
-        except MlflowException as error:
-            raise UnreachableError(f"The registry does not take the model: {error.message}") from error
+        version = versions.create(found.model.uri, settings.name, tags)
     try:
         _check_parity(found, settings, version)
         client.update_model_version(settings.name, version, description=_description(found))

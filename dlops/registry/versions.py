@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -132,6 +132,21 @@ def of(client: MlflowClient, name: str) -> list[Version]:
         for one in found
     ]  # what Unity Catalog finds is without tags
     return sorted((_version(one, aliases) for one in whole), key=lambda one: -int(one.version))
+
+
+def create(uri: str, name: str, tags: Mapping[str, str]) -> str:
+    """Make a logged model a version, in the registry that MLflow is set to; give its number.
+
+    Raises:
+        UnreachableError: the registry does not take it, or does not answer.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(mlflow.register_model(uri, name, tags=dict(tags)).version)
+    except MlflowException as error:
+        raise UnreachableError(f"The registry does not take the model: {error.message}") from error
 
 
 def one(client: MlflowClient, name: str, version: str) -> Version:

@@ -128,6 +128,19 @@ def answered_elsewhere(model: str, columns: dict, folder: Path, *missing: str) -
     return json.loads(done.stdout)
 
 
+def dataset_rows(texts, labels, shares):
+    """Columns of a dataset's table: each text once, with its last label, dealt to splits of these shares."""
+    from dlops.data import splits
+
+    kept = dict(zip(texts, labels, strict=True))
+    return {
+        "id": [splits.identity(text) for text in kept],
+        "text": list(kept),
+        "label": list(kept.values()),
+        "split": [splits.assign(text, shares, 0) for text in kept],
+    }
+
+
 def simple_rows(count: int, seed: int = 0) -> tuple[list[str], list[str]]:
     """Texts of known words and their labels: as easy as can be."""
     generator = random.Random(seed)

@@ -14,24 +14,9 @@ import yaml
 
 from dlops.ml import backbones, packaging, targets, training
 from dlops.ml.datasets import Dataset, Split
+from tests.ml.conftest import BARE
 
 TEXTS = ["a good film", "the plot was awful and dull", "good", ""]
-# Neither the checkout nor the environment's editable install may offer `dlops` to whoever loads the model.
-BARE = """
-import json, sys
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("dlops", "pipelines", "pytorch_lightning"):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Missing())
-import mlflow, pandas
-model = mlflow.pyfunc.load_model(sys.argv[1])
-answers = model.predict(pandas.DataFrame({"text": json.loads(sys.argv[2])}))
-assert "dlops" not in sys.modules
-print(json.dumps(answers.to_dict("records")))
-"""
-
-
 TRUTHS = {
     "classes": ["positive", "negative"],
     "multilabel": [["negative", "positive"], []],
@@ -81,7 +66,7 @@ def test_it_is_a_logged_model_of_the_run(run, logged):
 def test_stock_mlflow_loads_it_where_dlops_is_not_installed(run, logged, loaded, tmp_path):
     environ = {**os.environ, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
     environ.pop("PYTHONPATH", None)
-    command = [sys.executable, "-P", "-c", BARE, logged, json.dumps(TEXTS)]
+    command = [sys.executable, "-P", "-c", BARE, logged, json.dumps({"text": TEXTS})]
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr, "whoever loads the model is told nothing they cannot help"
@@ -183,7 +168,7 @@ def test_a_model_of_its_own_code_is_packed_with_it(run, custom_model, dataset, t
     uri = packaging.log(network, tokenizer, dataset, max_length=16, backbone="own")
     environ = {**os.environ, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(), "HF_HOME": str(tmp_path / "fresh")}
     environ.pop("PYTHONPATH", None)
-    command = [sys.executable, "-P", "-c", BARE, uri, json.dumps(["a good film"])]
+    command = [sys.executable, "-P", "-c", BARE, uri, json.dumps({"text": ["a good film"]})]
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
     with torch.no_grad():

@@ -21,7 +21,7 @@ from dlops.data import splits, tables
 from dlops.ml import backbones, datasets, explanations, packaging, targets, training
 from tests.data.browser import Browser, needs_chromium
 from tests.data.test_cluster import LOOPBACK, nodes
-from tests.ml.conftest import WORDS, answered_elsewhere, simple_rows
+from tests.ml.conftest import WORDS, answered_elsewhere, dataset_rows, simple_rows
 from tests.pipelines.conftest import EXACT, ROOT
 
 __all__ = ["nodes"]
@@ -58,14 +58,7 @@ def decided(tiny_model):
 def films(steps, decided, monkeypatch):
     """A dataset called `films`, and a model of it: the only word of a text that matters is its last one."""
     monkeypatch.setenv("DLOPS_HOME", steps.environ["DLOPS_HOME"])
-    texts, labels = simple_rows(500)
-    kept = dict(zip(texts, labels, strict=True))
-    rows = {
-        "id": [splits.identity(text) for text in kept],
-        "text": list(kept),
-        "label": list(kept.values()),
-        "split": [splits.assign(text, (0.6, 0.1, 0.3), 0) for text in kept],
-    }
+    rows = dataset_rows(*simple_rows(500), (0.6, 0.1, 0.3))
     tables.write(str(locations.table("films")), rows, {"source": "films.csv"})
     mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
     with mlflow.start_run(experiment_id="0"):

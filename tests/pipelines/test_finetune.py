@@ -19,7 +19,7 @@ from dlops.data import splits, tables
 from dlops.ml import datasets
 from tests import servers
 from tests.data import hub_server
-from tests.ml.conftest import simple_rows
+from tests.ml.conftest import dataset_rows, simple_rows
 
 BASELINES = {"baseline_majority_test_accuracy", "baseline_bag_of_words_test_accuracy"}
 
@@ -28,14 +28,7 @@ BASELINES = {"baseline_majority_test_accuracy", "baseline_bag_of_words_test_accu
 def easy(steps, monkeypatch):
     """A dataset called `easy` in the user's data folder: one word tells the opinion."""
     monkeypatch.setenv("DLOPS_HOME", steps.environ["DLOPS_HOME"])
-    texts, labels = simple_rows(300)
-    kept = dict(zip(texts, labels, strict=True))
-    rows = {
-        "id": [splits.identity(text) for text in kept],
-        "text": list(kept),
-        "label": list(kept.values()),
-        "split": [splits.assign(text, (0.6, 0.2, 0.2), 0) for text in kept],
-    }
+    rows = dataset_rows(*simple_rows(300), (0.6, 0.2, 0.2))
     return tables.write(str(locations.table("easy")), rows, {"source": "easy.csv"})
 
 

@@ -11,7 +11,7 @@ from dlops.config import locations
 from dlops.data import splits, tables
 from dlops.errors import GateFailed
 from dlops.registry import aliases, lineage, versions
-from tests.ml.conftest import simple_rows
+from tests.ml.conftest import dataset_rows, simple_rows
 from tests.pipelines.conftest import EXACT
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*input example was not provided")
@@ -38,14 +38,7 @@ mlflow.models.set_model(Words())
 def films(steps, monkeypatch):
     """A dataset called `films`, one word of which tells the label."""
     monkeypatch.setenv("DLOPS_HOME", steps.environ["DLOPS_HOME"])
-    texts, labels = simple_rows(400)
-    kept = dict(zip(texts, labels, strict=True))
-    rows = {
-        "id": [splits.identity(text) for text in kept],
-        "text": list(kept),
-        "label": list(kept.values()),
-        "split": [splits.assign(text, (0.5, 0.1, 0.4), 0) for text in kept],
-    }
+    rows = dataset_rows(*simple_rows(400), (0.5, 0.1, 0.4))
     return tables.write(str(locations.table("films")), rows, {"source": "films.csv"})
 
 
@@ -278,14 +271,7 @@ def test_texts_that_a_package_does_not_answer_are_never_right(steps, films, word
         "label": ["negative"] * 20,
         "split": ["test"] * 20,
     }
-    texts, labels = simple_rows(200)
-    kept = dict(zip(texts, labels, strict=True))
-    more = {
-        "id": [splits.identity(text) for text in kept],
-        "text": list(kept),
-        "label": list(kept.values()),
-        "split": [splits.assign(text, (0.5, 0.1, 0.4), 0) for text in kept],
-    }
+    more = dataset_rows(*simple_rows(200), (0.5, 0.1, 0.4))
     tables.write(str(table), {name: rows[name] + more[name] for name in rows}, {"source": "films.csv"})
     asked = (f"model={words()}", "name=films", "dataset=films", "rows=0")
     whole, _ = steps.run("evaluate", asked[0], "dataset=films")

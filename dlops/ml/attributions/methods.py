@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from .scoring import Scorer
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Method: TypeAlias = Literal["shap", "integrated_gradients"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 TOGETHER = 6
 """Variants of a text that are asked for before what they tell decides which come next: as many as shap takes."""
