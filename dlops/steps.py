@@ -44,6 +44,12 @@ STEPS = (
         "dlops ui",
     ),
     Step("register", "Register a model that has earned it.", ("version",), "dlops models"),
+    Step(
+        "predict",
+        "Answer every row of a source, each once.",
+        ("predictions", "rejects"),
+        "dlops ui",
+    ),
 )
 
 

@@ -84,7 +84,7 @@ class Conversion:
             raise DataError(f"{chunk.file} has no column {missing[0]!r}.", hint=f"Its columns are {there}.")
         problems: dict[int, str] = {}
         changes, as_read = Changes(), Lengths()
-        raw = {name: _texts(chunk, column, problems) for name, column in roles.texts().items()}
+        raw = {name: texts_of(chunk, column, problems) for name, column in roles.texts().items()}
         as_read.add(raw["text"].filter(pc.not_equal(raw["text"], "")))
         found = {name: self.cleaning.column(column, changes) for name, column in raw.items()}
         if self.labels:
@@ -130,7 +130,7 @@ def written(values: Values) -> Any:
     return pa.array(map(_written, values), pa.string())
 
 
-def _texts(chunk: Chunk, column: str, problems: dict[int, str]) -> Any:
+def texts_of(chunk: Chunk, column: str, problems: dict[int, str]) -> Any:
     """Give a column's texts as an Arrow array, a missing one empty; what is no text is a problem of its row."""
     values = chunk.columns[column]
     if isinstance(values, pa.Array):

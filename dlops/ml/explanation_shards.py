@@ -11,7 +11,7 @@ from typing import Any
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from dlops.data import cluster, scratch
+from dlops.data import cluster, packed, scratch
 from dlops.errors import StepFailed
 from dlops.ml import explainable, explaining, explanations, hardware, logged_models, record
 from dlops.ml.attributions.methods import METHODS, Method
@@ -85,12 +85,12 @@ def _spread(model: Explainable, parts: Sequence[Split], method: Method, settings
     gpus = int(there.get("GPU", 0))
     workers = gpus or max(1, int(there.get("CPU", 1)))
     with logged_models.fetched(model.classifier) as folders:
-        weights = _packed(folders.weights)
-        packed = ray.put((weights, {} if folders.tokenizer == folders.weights else _packed(folders.tokenizer)))
+        weights = packed.files(folders.weights)
+        sent = ray.put((weights, {} if folders.tokenizer == folders.weights else packed.files(folders.tokenizer)))
     rows = ray.data.from_items([{"part": pickle.dumps(part)} for part in parts], override_num_blocks=max(1, len(parts)))
     work = rows.map_batches(
         _Worker,
-        fn_constructor_args=(packed, model.switches, method, settings),
+        fn_constructor_args=(sent, model.switches, method, settings),
         batch_size=1,
         concurrency=(1, min(workers, max(1, len(parts)))),
         num_cpus=1,
@@ -107,16 +107,16 @@ def _spread(model: Explainable, parts: Sequence[Split], method: Method, settings
 class _Worker:
     """A process of a cluster that has the model, and explains shards."""
 
-    def __init__(self, packed: Any, switches: Any, method: Method, settings: Explain) -> None:
+    def __init__(self, sent: Any, switches: Any, method: Method, settings: Explain) -> None:
         import ray
         import torch
 
         torch.set_num_threads(1)
-        weights, tokenizer = ray.get(packed) if isinstance(packed, ray.ObjectRef) else packed
+        weights, tokenizer = ray.get(sent) if isinstance(sent, ray.ObjectRef) else sent
         arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
         with scratch.folder() as folder:
-            _unpack(weights, folder / "weights")
-            _unpack(tokenizer, folder / "tokenizer")
+            packed.unpack(weights, folder / "weights")
+            packed.unpack(tokenizer, folder / "tokenizer")
             words = folder / ("tokenizer" if tokenizer else "weights")
             scorer, labels = explainable.opened(folder / "weights", words, arithmetic)
         self._model = Explainable(settings.model, "", "", labels, scorer.kind, {}, scorer, switches)
@@ -124,19 +124,9 @@ class _Worker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Explain one shard."""
-        (packed,) = batch["part"]
-        part: Split = pickle.loads(packed)  # noqa: S301 - made by `_spread`
+        (sent,) = batch["part"]
+        part: Split = pickle.loads(sent)  # noqa: S301 - made by `_spread`
         return {"made": [pickle.dumps(explained(self._model, part, self._method, self._settings))]}
-
-
-def _packed(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-
-
-def _unpack(files: dict[str, bytes], folder: Path) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
 
 
 def _name(number: int) -> str:

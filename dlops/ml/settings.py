@@ -277,6 +277,52 @@ class Explain:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answering:
+    """Settings of whatever answers texts with a model that is ready."""
+
+    model: Annotated[str, Kind("model")]
+    """Model that answers: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `models:/m-…` or `runs:/RUN/model`."""
+    engine: Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8", "pyfunc"] = "auto"
+    """Form in which it answers; auto takes the one that is fastest on this machine, of those that answer as the model
+    does: made, checked and timed once, then kept in the user's cache."""
+    agreement: Annotated[float, Range(0.0, 1.0)] = 0.98
+    """Share of labels that such a form must have in common with the model, on rows of the model's own data."""
+    cleaning: Literal["model", "none"] = "model"
+    """Whether texts are cleaned first as those were that the model learned from, where it says so (clean texts stay as
+    they are), or read as they come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Answering):
+    """Settings of `predict`."""
+
+    source: Annotated[str, Kind("location")]
+    """Texts: whatever `ingest` reads, such as files, a glob, a folder, a URI, `hub:NAME` or a Delta table."""
+    output: Annotated[str, Kind("table")]
+    """Table to write: label, score, scores, model and its version for each row, and where the row lies in the source;
+    rows that cannot be predicted go to OUTPUT_rejects, with the reason."""
+    text: str | None = None
+    """Name of the text column; recognised when left out."""
+    text_pair: str | None = None
+    """Name of the column of second texts, where the model takes pairs."""
+    keep: tuple[str, ...] = ()
+    """Names of further columns to keep, the rows' own ids say."""
+    texts: bool = False
+    """Whether the texts are written too."""
+    format: Literal["delta", "parquet"] = "delta"
+    """What is written: a Delta table, or a folder of Parquet files."""
+    mode: Literal["append", "overwrite"] = "append"
+    """Whether rows that the table has stay there."""
+    encoding: str = "utf-8"
+    """Encoding of text files."""
+    shard_rows: Annotated[int, Range(1, 10**7)] = 4096
+    """Rows that are answered, and written, together: what an interruption costs."""
+    resume_from: str | None = None
+    """Run whose prediction goes on here; `dlops resume RUN` launches that. What is written is not written again, by
+    whichever run."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tune(Finetune):
     """Settings of `tune`: what is searched and how, and those of `finetune`, which every trial has that the space does
     not draw.

@@ -32,7 +32,7 @@ def packaged(classifier, **declared):
     return inference_packaging.log(classifier, Inference(**declared), dataset="nowhere", name="films")
 
 
-@pytest.mark.parametrize("module", ["inference_pipeline", "onnx_classifier"])
+@pytest.mark.parametrize("module", ["inference_pipeline", "onnx_classifier", "onnx_graph"])
 def test_what_travels_stands_alone(module):
     tree = ast.parse(Path(packaging.__file__).with_name(f"{module}.py").read_text())
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

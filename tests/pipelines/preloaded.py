@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 TRAININGS = ("finetune", "tune")
-STEPS = (*TRAININGS, "evaluate", "explain", "register")
+STEPS = (*TRAININGS, "evaluate", "explain", "register", "predict")
 _AT_IMPORT = ("HF_", "OMP_", "PYTHON", "TOKENIZERS_", "CUDA_")
 """Beginnings of the names of variables that libraries read once, as they are imported."""
 

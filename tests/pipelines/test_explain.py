@@ -18,6 +18,7 @@ import torch
 
 from dlops.config import locations
 from dlops.data import splits, tables
+from dlops.data.cleaning import Cleaning
 from dlops.ml import backbones, datasets, explanations, packaging, targets, training
 from tests.data.browser import Browser, needs_chromium
 from tests.data.test_cluster import LOOPBACK, nodes
@@ -59,7 +60,7 @@ def films(steps, decided, monkeypatch):
     """A dataset called `films`, and a model of it: the only word of a text that matters is its last one."""
     monkeypatch.setenv("DLOPS_HOME", steps.environ["DLOPS_HOME"])
     rows = dataset_rows(*simple_rows(500), (0.6, 0.1, 0.3))
-    tables.write(str(locations.table("films")), rows, {"source": "films.csv"})
+    tables.write(str(locations.table("films")), rows, {"source": "films.csv", "cleaning": Cleaning().as_dict()})
     mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
     with mlflow.start_run(experiment_id="0"):
         uri = packaging.log(*decided, datasets.open("films"), max_length=32, backbone="tiny")

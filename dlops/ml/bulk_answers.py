@@ -1,0 +1,185 @@
+"""Answers to window after window of rows: by processes of this machine, or by those of a Ray cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import pickle
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from dlops.data import cluster, packed, scratch
+from dlops.errors import StepFailed
+from dlops.ml.engines import devices
+from dlops.ml.engines.engine import Record
+from dlops.ml.engines.pool import Plan, Pool
+from dlops.ml.engines.store import Kept
+from dlops.ml.engines.worker import EngineError, WorkerDied
+from dlops.ml.raw_rows import Window
+
+_TOGETHER = 32
+"""Rows of like length that a process is given at once."""
+_LONGEST = 3600.0
+"""Seconds that a group of rows may take before its process counts as stuck."""
+_AHEAD = 2
+"""Windows that are answered at the same time, so that no process waits for the last row of one."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A window with its answers, one for each of its places; `None` where there is none, and `why`."""
+
+    window: Window
+    answers: list[Record | None]
+    why: dict[int, str]
+
+
+def each(kept: Kept, windows: Iterator[Window], *, clean: bool) -> Iterator[Answered]:
+    """Answer windows, in their order, some of them ahead.
+
+    Raises:
+        StepFailed: the engine cannot be loaded, or the cluster cannot do it.
+        UnreachableError: the cluster does not answer.
+    """
+    first = next(windows, None)
+    if first is not None:  # else nothing is left, and no engine needs to be loaded
+        yield from (_spread if cluster.is_named() else _here)(kept, itertools.chain([first], windows), clean)
+
+
+def _here(kept: Kept, windows: Iterator[Window], clean: bool) -> Iterator[Answered]:
+    with _Loop() as loop:
+        pool = Pool(kept.folder, devices.plan(kept, batch=_TOGETHER, seconds=_LONGEST, clean=clean))
+        try:
+            loop.run(pool.start())
+        except EngineError as error:
+            raise StepFailed(f"The engine {kept.told.form} cannot be loaded: {error}") from error
+        try:
+            under_way: deque[Any] = deque()
+            for window in windows:
+                under_way.append(loop.begin(_answered(pool, window)))
+                if len(under_way) > _AHEAD:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            loop.run(pool.stop())
+
+
+async def _answered(pool: Pool, window: Window) -> Answered:
+    """Answer a window: equal texts once, the long ones first, those of like length together."""
+    different = sorted(set(window.texts), key=lambda row: -sum(map(len, row)))
+    groups = [different[start : start + _TOGETHER] for start in range(0, len(different), _TOGETHER)]
+    found: dict[tuple[str, ...], Record] = {}
+    failed: dict[tuple[str, ...], str] = {}
+
+    async def answer(rows: Sequence[tuple[str, ...]]) -> None:
+        try:
+            found.update(zip(rows, await pool.answers(rows), strict=True))
+        except (EngineError, WorkerDied, TimeoutError) as error:
+            if len(rows) == 1:
+                failed[rows[0]] = str(error) or "it took too long"
+            else:  # one of them is to blame
+                await asyncio.gather(*(answer([row]) for row in rows))
+
+    await asyncio.gather(*(answer(rows) for rows in groups))
+    why = {place: failed[row] for place, row in enumerate(window.texts) if row in failed}
+    return Answered(window, [found.get(row) for row in window.texts], why)
+
+
+class _Loop:
+    """An event loop in a thread of its own, so that reading, answering and writing go on side by side."""
+
+    def __enter__(self) -> _Loop:
+        ready: queue.Queue[asyncio.AbstractEventLoop] = queue.Queue()
+
+        def work() -> None:
+            loop = asyncio.new_event_loop()
+            ready.put(loop)
+            loop.run_forever()
+            loop.close()
+
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
+        self._loop = ready.get()
+        return self
+
+    def begin(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Any) -> Any:
+        return self.begin(work).result()
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+
+def _spread(kept: Kept, windows: Iterator[Window], clean: bool) -> Iterator[Answered]:
+    """Let the nodes of a Ray cluster answer; each of its processes has the engine."""
+    import ray
+    import ray.data
+
+    cluster.connect(ray)
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = int(there.get("GPU", 0))
+    sent = ray.put(packed.files(kept.folder))
+    plan = Plan(workers=1, threads=0 if gpus else 1, batch=_TOGETHER, seconds=_LONGEST, clean=clean)
+    for some in _batches(windows, 4 * max(1, gpus or int(there.get("CPU", 1)))):
+        rows = ray.data.from_items([{"window": pickle.dumps(window)} for window in some], override_num_blocks=len(some))
+        work = rows.map_batches(
+            _Worker,
+            fn_constructor_args=([sent], plan),
+            batch_size=1,
+            concurrency=(1, min(len(some), gpus or max(1, int(there.get("CPU", 1))))),
+            num_cpus=1,
+            num_gpus=1 if gpus else 0,
+        )
+        try:
+            for row in work.iter_rows():
+                made: Answered = pickle.loads(row["made"])  # noqa: S301 - made by `_Worker`, on the user's own cluster
+                yield made
+        except ray.exceptions.RayError as error:
+            raise StepFailed(f"The cluster could not answer: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _batches(windows: Iterator[Window], most: int) -> Iterator[list[Window]]:
+    some: list[Window] = []
+    for window in windows:
+        some.append(window)
+        if len(some) == most:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+class _Worker:
+    """A process of a cluster that has the engine in a process of its own, and answers windows."""
+
+    def __init__(self, sent: Sequence[Any], plan: Plan) -> None:
+        import ray
+
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(scratch.folder())
+        packed.unpack(ray.get(sent[0]), folder)
+        self._loop = self._stack.enter_context(_Loop())
+        self._pool = Pool(folder, plan)
+        self._loop.run(self._pool.start())
+        self._stack.callback(lambda: self._loop.run(self._pool.stop()))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        """Answer one window."""
+        (sent,) = batch["window"]
+        window: Window = pickle.loads(sent)  # noqa: S301 - made by `_spread`
+        return {"made": [pickle.dumps(self._loop.run(_answered(self._pool, window)))]}
+
+    def __del__(self) -> None:
+        self._stack.close()

@@ -1,0 +1,64 @@
+"""How many processes answer on this machine: one for each processor, or for each GPU."""
+
+from __future__ import annotations
+
+import os
+
+from dlops.ml.engines.pool import Plan
+from dlops.ml.engines.store import Kept
+
+
+def plan(
+    kept: Kept,
+    *,
+    workers: int = 0,
+    batch: int = 0,
+    wait: float = 0.0,
+    bound: int = 1 << 30,
+    seconds: float = 60.0,
+    clean: bool = False,
+) -> Plan:
+    """Say what suits this machine; 0 workers are one for each processor or GPU, 0 rows of a batch what is fast there.
+
+    On processors, single-threaded processes side by side answer more than one process with many threads, and batches
+    gain nothing; on a GPU they gain most.
+    """
+    gpus = _gpus() if kept.told.reader != "graph" or _has_cuda() else []
+    if gpus:
+        variables = tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus)
+        return Plan(
+            workers=workers or len(gpus),
+            threads=0,
+            batch=batch or 32,
+            wait=wait,
+            bound=bound,
+            seconds=seconds,
+            clean=clean,
+            variables=variables,
+        )
+    return Plan(workers=workers or processors(), batch=batch or 1, wait=wait, bound=bound, seconds=seconds, clean=clean)
+
+
+def processors() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _gpus() -> list[str]:
+    """Name the GPUs that a process here may use, as CUDA_VISIBLE_DEVICES does; asked without torch."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is not None:
+        return [one for one in told.split(",") if one.strip() not in ("", "-1")]
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return [str(number) for number in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError:
+        return []
+
+
+def _has_cuda() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()

@@ -1,0 +1,272 @@
+"""Processes that answer rows side by side, and the bounded queue before them, in which everybody has their turn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dlops.ml.engines import engine
+from dlops.ml.engines.engine import Record, Row
+from dlops.ml.engines.worker import EngineError, Worker, WorkerDied
+
+_PAUSE, _LONGEST = 0.5, 30.0
+"""Seconds before a process that could not be loaded is started again; twice as many each time."""
+_STUCK = 2.0
+"""Times as long as a request may take, after which a process that still computes is replaced."""
+_RECENT = 0.1
+"""Weight of the last batch in what a row takes."""
+
+
+class QueueFull(Exception):
+    """More rows wait than may; `seconds` is about how long they will take."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("too many rows wait")
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How many processes there are, and what each takes at once."""
+
+    workers: int
+    threads: int = 1
+    """Of each process; 0 leaves that to its library."""
+    batch: int = 1
+    """Rows that a process takes at once, of as many requests as it needs."""
+    wait: float = 0.0
+    """Seconds that a process waits for a batch to fill while others compute; a lone request never waits."""
+    bound: int = 1 << 30
+    """Rows that may wait."""
+    seconds: float = 60.0
+    """Seconds that a request may take."""
+    clean: bool = False
+    """Whether texts are cleaned as those were that the model learned from."""
+    variables: tuple[Mapping[str, str], ...] = ({},)
+    """Environment variables of the processes, in turn: which GPU each has."""
+
+
+@dataclass(eq=False)
+class _Asked:
+    """The rows of one request, on their way."""
+
+    rows: Sequence[Row]
+    answered: asyncio.Future[None]
+    answers: list[Record | None]
+    taken: int = 0
+    """Rows that were given to a process at least once."""
+    again: list[int] = field(default_factory=list)
+    """Places of rows that are to be asked once more, alone: a process ended over the batch that they were in."""
+    deaths: dict[int, int] = field(default_factory=dict)
+    """By place, how many processes ended over the row, or over a batch with it."""
+    left: int = 0
+    """Rows that are not answered."""
+
+    @property
+    def waiting(self) -> int:
+        return len(self.rows) - self.taken + len(self.again)
+
+
+class Pool:
+    """Processes with the same engine, which take rows of one request after the other: nobody waits for a large one."""
+
+    def __init__(self, folder: Path, plan: Plan, on_batch: Callable[[int, float], None] | None = None) -> None:
+        self.folder, self.plan = folder, plan
+        self.waiting = 0
+        """Rows that no process has taken yet."""
+        self.busy = 0
+        """Processes that compute."""
+        self.replaced = 0
+        """Processes that ended, and were replaced."""
+        self._on_batch = on_batch
+        """Told of the rows of each batch that was answered, and of the seconds that it took."""
+        self._queue: deque[_Asked] = deque()
+        self._more = asyncio.Condition()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._live: dict[int, Worker] = {}
+        self._pace = 0.05
+        """Seconds that a row takes a process, as seen lately."""
+
+    async def start(self, ahead: Sequence[Worker] = ()) -> None:
+        """Start all processes, and wait until each has loaded the engine; some may have been started `ahead`.
+
+        Raises:
+            EngineError: the engine cannot be loaded.
+        """
+        first = list(ahead[: self.plan.workers])
+        first += [await self._begun(number) for number in range(len(first), self.plan.workers)]
+        self._live = dict(enumerate(first))
+        try:
+            await asyncio.gather(*(self._load(worker) for worker in first))
+        except (WorkerDied, EngineError) as error:
+            await self.stop()
+            raise EngineError(str(error)) from error
+        self._tasks = [asyncio.create_task(self._work(number)) for number in self._live]
+
+    @property
+    def pids(self) -> list[int]:
+        """Numbers of the processes."""
+        return [worker.pid for worker in self._live.values()]
+
+    async def answers(self, rows: Sequence[Row]) -> list[Record]:
+        """Answer rows.
+
+        Raises:
+            QueueFull: too many rows wait already.
+            TimeoutError: they could not be answered in time.
+            EngineError: the engine refuses one of them.
+            WorkerDied: two processes ended over one of them.
+        """
+        if self.waiting >= self.plan.bound:
+            raise QueueFull(self.waiting * self._pace / max(1, self.plan.workers))
+        if not rows:
+            return []
+        asked = _Asked(rows, asyncio.get_running_loop().create_future(), [None] * len(rows), left=len(rows))
+        await self._enqueue(asked, len(rows))
+        try:
+            async with asyncio.timeout(self.plan.seconds):
+                await asked.answered
+        finally:
+            if asked in self._queue:
+                self._queue.remove(asked)
+                self.waiting -= asked.waiting
+        return [one for one in asked.answers if one is not None]
+
+    async def drained(self) -> None:
+        """Wait until nothing waits, and nothing is computed."""
+        while self.waiting or self.busy:
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """End all processes; what still waits is never answered."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        workers, self._live = list(self._live.values()), {}
+        await asyncio.gather(*(worker.close() for worker in workers))
+
+    async def _enqueue(self, asked: _Asked, rows: int, *, first: bool = False) -> None:
+        async with self._more:
+            if asked not in self._queue:
+                (self._queue.appendleft if first else self._queue.append)(asked)
+            self.waiting += rows
+            self._more.notify(rows)
+
+    async def _begun(self, number: int) -> Worker:
+        likely = engine.described(self.folder).reader
+        variables = self.plan.variables[number % len(self.plan.variables)]
+        return await Worker.start(likely, threads=self.plan.threads, variables=variables)
+
+    async def _load(self, worker: Worker) -> None:
+        await worker.load(self.folder, threads=self.plan.threads, clean=self.plan.clean)
+
+    async def _work(self, number: int) -> None:
+        """Let a process answer, and put another in its place whenever it ends."""
+        while True:
+            worker = self._live[number]
+            with contextlib.suppress(WorkerDied):
+                while True:
+                    await self._answered(worker, await self._batch())
+            self.replaced += 1
+            await _ended(worker)
+            self._live[number] = await self._another(number)
+
+    async def _another(self, number: int) -> Worker:
+        for failures in itertools.count():
+            worker = self._live[number] = await self._begun(number)
+            try:
+                await self._load(worker)
+            except (WorkerDied, EngineError):
+                await _ended(worker)
+                await asyncio.sleep(min(_LONGEST, _PAUSE * 2.0**failures))
+            else:
+                return worker
+        raise AssertionError
+
+    async def _batch(self) -> list[tuple[_Asked, int]]:
+        """Wait for rows, and take some: each the request that it is of, and its place there."""
+        async with self._more:
+            await self._more.wait_for(lambda: self._queue)
+            if self.plan.wait and self.busy and self.waiting < self.plan.batch:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.plan.wait):
+                        await self._more.wait_for(lambda: self.waiting >= self.plan.batch)
+            taken = self._taken()
+            self.waiting -= len(taken)
+            return taken
+
+    def _taken(self) -> list[tuple[_Asked, int]]:
+        """Take rows of the requests in turn; one that is asked again comes alone."""
+        taken: list[tuple[_Asked, int]] = []
+        while self._queue and len(taken) < self.plan.batch:
+            asked = self._queue[0]
+            alone = bool(asked.again)
+            if alone and taken:
+                break
+            self._queue.popleft()
+            if alone:
+                taken.append((asked, asked.again.pop()))
+            else:
+                end = min(len(asked.rows), asked.taken + self.plan.batch - len(taken))
+                taken += [(asked, place) for place in range(asked.taken, end)]
+                asked.taken = end
+            if asked.waiting:
+                self._queue.append(asked)
+            if alone:
+                break
+        return taken
+
+    async def _answered(self, worker: Worker, batch: list[tuple[_Asked, int]]) -> None:
+        """Let a process answer a batch.
+
+        Raises:
+            WorkerDied: it ended.
+        """
+        if not batch:
+            return
+        self.busy += 1
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(_STUCK * self.plan.seconds):
+                answers = await worker.answers([asked.rows[place] for asked, place in batch])
+        except EngineError as error:
+            await self._again(batch, error, alone=len(batch) == 1)
+        except (WorkerDied, TimeoutError) as error:
+            died = error if isinstance(error, WorkerDied) else WorkerDied("the process took too long, and was ended")
+            for asked, place in batch:
+                asked.deaths[place] = asked.deaths.get(place, 0) + 1
+            await self._again(batch, died)
+            raise died from error
+        else:
+            seconds = asyncio.get_running_loop().time() - began
+            self._pace += _RECENT * (seconds / len(batch) - self._pace)
+            if self._on_batch:
+                self._on_batch(len(batch), seconds)
+            for (asked, place), answer in zip(batch, answers, strict=True):
+                asked.answers[place] = answer
+                asked.left -= 1
+                if not asked.left and not asked.answered.done():
+                    asked.answered.set_result(None)
+        finally:
+            self.busy -= 1
+
+    async def _again(self, batch: list[tuple[_Asked, int]], error: Exception, *, alone: bool = False) -> None:
+        """Ask the rows of a batch once more, each alone; tell those who asked what has been tried enough."""
+        for asked, place in batch:
+            if asked.answered.done():
+                continue
+            if alone or asked.deaths.get(place, 0) > 1:
+                asked.answered.set_exception(error)
+            else:
+                asked.again.append(place)
+                await self._enqueue(asked, 1, first=True)
+
+
+async def _ended(worker: Worker) -> None:
+    worker.kill()
+    await worker.close()

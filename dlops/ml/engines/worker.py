@@ -1,0 +1,121 @@
+"""A process with an engine, as its caller holds it: asked one thing at a time, and replaced when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlops.ml.engines.engine import Record, Row
+
+_LINE = 1 << 30
+"""Bytes of an answer, at most."""
+
+
+class WorkerDied(Exception):
+    """The process ended, whoever ended it, before it answered."""
+
+
+class EngineError(Exception):
+    """The engine cannot do what it was asked; its process goes on."""
+
+
+class Worker:
+    """A process that was started; `start` makes one."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process, self._reader, self._writer = process, reader, writer
+
+    @classmethod
+    async def start(cls, likely: str, *, threads: int = 0, variables: Mapping[str, str] | None = None) -> Worker:
+        """Start a process, which imports at once what the `likely` reader of an engine needs."""
+        ours, theirs = socket.socketpair()
+        environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", **(variables or {})}
+        if threads:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dlops.ml.engines.process", str(theirs.fileno()), likely],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr.fileno() if _is_real(sys.stderr) else None,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+            )
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE)
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    async def load(self, folder: Path, *, threads: int = 0, clean: bool = False) -> None:
+        """Load the engine of a folder, as `engine.load` does.
+
+        Raises:
+            EngineError: it cannot be loaded.
+            WorkerDied: the process ended over it.
+        """
+        await self._asked({"load": str(folder), "threads": threads, "clean": clean})
+
+    async def answers(self, rows: Sequence[Row]) -> list[Record]:
+        """Answer rows.
+
+        Raises:
+            EngineError: the engine cannot.
+            WorkerDied: the process ended over it.
+        """
+        found: list[Record] = (await self._asked({"rows": [list(row) for row in rows]}))["answers"]
+        return found
+
+    async def _asked(self, question: dict[str, Any]) -> dict[str, Any]:
+        try:
+            self._writer.write(json.dumps(question).encode() + b"\n")
+            await self._writer.drain()
+            line = await self._reader.readline()
+        except OSError as error:
+            raise WorkerDied(self._how()) from error
+        if not line.endswith(b"\n"):
+            raise WorkerDied(self._how())
+        told: dict[str, Any] = json.loads(line)
+        if "error" in told:
+            raise EngineError(told["error"])
+        return told
+
+    def _how(self) -> str:
+        code = self._process.poll()
+        return f"the process {self.pid} that answers ended" + (f" (status {code})" if code is not None else "")
+
+    async def close(self) -> None:
+        """Let the process end when it has answered."""
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+        await asyncio.to_thread(self._ended)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+
+    def _ended(self) -> None:
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _is_real(stream: Any) -> bool:
+    try:
+        return int(stream.fileno()) >= 0
+    except (AttributeError, OSError, ValueError):
+        return False
