@@ -44,6 +44,7 @@ STEPS = (
         "dlops ui",
     ),
     Step("register", "Register a model that has earned it.", ("version",), "dlops models"),
+    Step("serve", "Answer over HTTP, from the version an alias names.", ("url",), "curl {url}/version"),
     Step(
         "predict",
         "Answer every row of a source, each once.",

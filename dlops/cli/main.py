@@ -27,6 +27,7 @@ COMMANDS = {
         "evaluate": "Judge a model beside others, and hold it to requirements.",
         "explain": "Explain what of each text a model's answers rest on.",
         "register": "Register a model that has earned it.",
+        "serve": "Answer over HTTP, from the version an alias names.",
         "predict": "Answer every row of a source, each once.",
     },
     "Look after runs": {
@@ -59,7 +60,7 @@ COMMANDS = {
 _GROUPS = frozenset({"data"})
 """Commands that have commands of their own: the module holds their Typer app."""
 _TAKES_PARAMETERS = frozenset(
-    {"ingest", "finetune", "tune", "evaluate", "explain", "register", "predict", "config", "resume", "rerun"}
+    {"ingest", "finetune", "tune", "evaluate", "explain", "register", "serve", "predict", "config", "resume", "rerun"}
 )
 
 

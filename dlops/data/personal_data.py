@@ -142,6 +142,18 @@ def holds(text: str) -> tuple[str, ...]:
     return tuple(name for name, kind in _KINDS.items() if _found(kind, text))
 
 
+def redacted(text: str) -> str:
+    """Put the name of its kind in the place of whatever is likely personal: `[email]`, `[phone]` and so on."""
+    for name, kind in _KINDS.items():
+        parts, end = [], 0
+        for found in kind.pattern.finditer(text):
+            if kind.valid(found[0]):
+                parts += [text[end : found.start()], f"[{name}]"]
+                end = found.end()
+        text = "".join([*parts, text[end:]])
+    return text
+
+
 def _places(texts: Any, kind: str) -> set[int]:
     sought = _KINDS[kind]
     suspects = pc.indices_nonzero(pc.match_substring_regex(texts, sought.suspect).fill_null(False)).to_pylist()

@@ -18,10 +18,11 @@ from tokenizers import Tokenizer
 Answer: TypeAlias = tuple[Any, float, dict[str, float]]
 """Label, score and scores of a text."""
 
-ROWS = 4
-"""Texts of one pass through the graph, which are of like length: more of them are no faster on processors."""
+ROWS = 32
+"""Texts of one pass through the graph on a GPU, which are of like length; a processor is fastest at one."""
 THRESHOLD = 0.5
 """Probability from which on one of several classes is given."""
+_GPU = "CUDAExecutionProvider"
 GRAPH, TOKENIZER, DESCRIPTION = "model.onnx", "tokenizer.json", "export.json"
 
 
@@ -29,20 +30,20 @@ class Graph:
     """A folder of `model.onnx`, whose answers are probabilities (numbers, where the labels are), and `tokenizer.json`.
 
     `export.json` beside them says how the two fit together. `threads` compute one pass, by default as many as
-    OMP_NUM_THREADS says, or all; `rows` of like length share a pass.
+    OMP_NUM_THREADS says, or all.
     """
 
-    def __init__(self, folder: Path, *, threads: int = 0, rows: int = ROWS) -> None:
+    def __init__(self, folder: Path, *, threads: int = 0) -> None:
         told = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         self.labels: list[str] = told["labels"]
         self.kind: str = told["kind"]
         self.inputs: list[str] = told["inputs"]
-        self.rows = rows
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         if told["truncation"]:
             self.tokenizer.enable_truncation(**told["truncation"])
         self.tokenizer.enable_padding(**told["padding"])
         self.session = _session(folder / GRAPH, threads)
+        self.rows = ROWS if _GPU in self.session.get_providers() else 1
 
     def answers(self, rows: Sequence[tuple[str, ...]]) -> list[Answer]:
         """Answer rows of one text each, or of two where the model was trained on pairs."""
@@ -80,5 +81,5 @@ def _session(graph: Path, threads: int) -> onnxruntime.InferenceSession:
     told = os.environ.get("OMP_NUM_THREADS", "")
     options.intra_op_num_threads = threads or (int(told) if told.isdigit() else 0)
     there = onnxruntime.get_available_providers()
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in there]
+    providers = [name for name in (_GPU, "CPUExecutionProvider") if name in there]
     return onnxruntime.InferenceSession(graph, options, providers=providers)

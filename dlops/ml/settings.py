@@ -293,6 +293,62 @@ class Answering:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Serve(Answering):
+    """Settings of `serve`."""
+
+    host: str = "127.0.0.1"
+    """Address that it listens on; 0.0.0.0 lets other machines in."""
+    port: Annotated[int, Range(0, 65535)] = 8000
+    """Port that it listens on; 0 takes a free one, which the output `url` tells."""
+    workers: Annotated[int, Range(0, 1024)] = 0
+    """Processes that answer; 0 is one for each processor, or each GPU."""
+    batch_size: Annotated[int, Range(0, 4096)] = 0
+    """Texts, of several requests, that a process takes at once; 0 is what is fast: 1 on processors, 32 on a GPU."""
+    batch_wait_ms: Annotated[float, Range(0.0, 1e4)] = 2.0
+    """Milliseconds that a process waits for a batch to fill while others compute; a lone request never waits."""
+    queue: Annotated[int, Range(1, 10**6)] = 128
+    """Texts that may wait; beyond, requests are refused with 503, and told when to try again."""
+    max_rows: Annotated[int, Range(1, 10**6)] = 1000
+    """Texts of one request."""
+    max_body_mb: Annotated[float, Range(0.001, 1e4)] = 10.0
+    """Megabytes of one request."""
+    time_limit: Annotated[float, Range(0.01, 3600.0)] = 30.0
+    """Seconds that a request may take; then it is answered with 504. It must have been sent in as many."""
+    token_variable: str | None = None
+    """Name of the environment variable that holds a token, which every request must then carry (Authorization: Bearer
+    TOKEN), but for /ping and /health."""
+    tls_cert: Annotated[str, Kind("path")] | None = None
+    """File of the certificate (PEM) by which it answers over HTTPS."""
+    tls_key: Annotated[str, Kind("path")] | None = None
+    """File of the certificate's key."""
+    watch_seconds: Annotated[float, Range(0.0, 1e6)] = 5.0
+    """Seconds between looks at what an alias names (models:/NAME@champion); a new version takes the place of the old
+    one without a lost request. 0 never looks."""
+    probation_seconds: Annotated[float, Range(0.0, 1e6)] = 60.0
+    """Seconds for which the old version stays ready, and takes over again if the new one fails too often."""
+    max_error_rate: Annotated[float, Range(0.0, 1.0)] = 0.05
+    """Share of requests that a new version may fail; at least twice that of the old one."""
+    challenger: Annotated[str, Kind("model")] | None = None
+    """Another version that answers a share of the requests: models:/NAME@candidate."""
+    split: Annotated[float, Range(0.0, 1.0)] = 0.1
+    """That share; requests with the same key (header X-Key, else the one who asks) always go to the same version."""
+    shadow: Annotated[str, Kind("model")] | None = None
+    """Another version that answers as well, which nobody but /metrics and the log is told."""
+    explain: bool = True
+    """Whether /explain says what answers rest on; that takes a process of its own, once somebody asks."""
+    log_to: Annotated[str, Kind("table")] | None = None
+    """Delta table that requests, answers, versions and feedback go to; left out, nothing is kept."""
+    log_share: Annotated[float, Range(0.0, 1.0)] = 1.0
+    """Share of the requests that is logged."""
+    log_texts: Literal["redacted", "full", "none"] = "redacted"
+    """How texts are logged: without what is likely personal (addresses, numbers), as they are, or not at all."""
+    log_seconds: Annotated[float, Range(0.1, 3600.0)] = 5.0
+    """Seconds after which what waits is written: as much may be lost where the server is killed."""
+    drain_seconds: Annotated[float, Range(0.0, 3600.0)] = 8.0
+    """Seconds that requests have to end when the server is asked to; a launched run is killed 10 seconds after it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Predict(Answering):
     """Settings of `predict`."""
 

@@ -52,7 +52,7 @@ def test_commands(tab):
         ("dlops finetune -e ingest so", ["source="]),
         ("dlops config fi", ["finetune"]),
         ("dlops config finetune ep", ["epochs="]),
-        ("dlops params ", ["ingest", "finetune", "tune", "evaluate", "explain", "register", "predict"]),
+        ("dlops params ", ["ingest", "finetune", "tune", "evaluate", "explain", "register", "serve", "predict"]),
         ("dlops finetune --str", ["--strategy"]),
         ("dlops finetune --api-", ["--api-key"]),
         ("dlops finetune --api_", ["--api_key"]),

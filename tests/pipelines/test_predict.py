@@ -27,6 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*input example was not provided
 
 CODE = """
 import os
+import time
 import mlflow
 import pandas as pd
 
@@ -36,7 +37,11 @@ class Words(mlflow.pyfunc.PythonModel):
             os._exit(9)
         if model_input["text"].str.contains("awkward").any():
             raise ValueError("too awkward")
+        if model_input["text"].str.contains("slow").any():
+            time.sleep(1.5)
         good = model_input["text"].str.contains("good|great|lovely")
+        if {wrong}:
+            raise ValueError("it always fails")
         return pd.DataFrame({
             "label": ["positive" if one else "negative" for one in good],
             "score": [0.75] * len(good),
@@ -48,17 +53,27 @@ mlflow.models.set_model(Words())
 
 
 @pytest.fixture
-def words(steps, tmp_path):
-    """Log a model that looks for words, and ends over one; give its URI."""
-    file = tmp_path / "words.py"
-    file.write_text(CODE)
+def log_words(steps, tmp_path):
+    """Log models that look for words, and end over one; give the URI of each."""
     told = pd.DataFrame({"label": ["positive"], "score": [0.5], "scores": [{"positive": 0.5, "negative": 0.5}]})
     taken = infer_signature(pd.DataFrame({"text": ["a text"]}), told)
-    mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
-    with mlflow.start_run(experiment_id="0"):
-        info = mlflow.pyfunc.log_model(name="words", python_model=str(file), signature=taken, pip_requirements=[])
-    mlflow.set_tracking_uri(None)
-    return info.model_uri
+
+    def log(wrong="False"):
+        """Log one that raises where `wrong` (of `model_input`) holds."""
+        file = tmp_path / "words.py"
+        file.write_text(CODE.replace("{wrong}", wrong))
+        mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
+        with mlflow.start_run(experiment_id="0"):
+            info = mlflow.pyfunc.log_model(name="words", python_model=str(file), signature=taken, pip_requirements=[])
+        mlflow.set_tracking_uri(None)
+        return info.model_uri
+
+    return log
+
+
+@pytest.fixture
+def words(log_words):
+    return log_words()
 
 
 def table(place):

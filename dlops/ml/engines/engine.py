@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from dlops.data.text_cleaning import Switches
 
 Row: TypeAlias = Sequence[str]
-"""A text, or a pair of them."""
+"""A text, or a pair of them; what MLflow's protocol lets through that is no text is for the model to judge."""
 Record: TypeAlias = dict[str, Any]
 """An answer: `label`, and where the model gives them `score`, `scores` and more, all of it as JSON has it."""
 Form: TypeAlias = Literal["torch", "torch-bf16", "onnx", "onnx-int8", "pyfunc"]
@@ -42,8 +42,6 @@ class Description:
     """Names of the texts that the model takes."""
     model: str
     """URI of the model whose answers it gives."""
-    rows: int
-    """Texts of one pass, at which it is fastest on processors."""
     cleaning: dict[str, Any] | None = None
     """How the texts were cleaned that the model learned from (`Switches`); `None` where it cleans its own, or nobody
     knows."""
@@ -63,12 +61,17 @@ def described(folder: Path) -> Description:
     return Description(**{**told, "columns": tuple(told["columns"])})
 
 
-def load(folder: Path, *, threads: int, clean: bool = False) -> Engine:
+def load(folder: Path, *, threads: int, clean: bool = False, explain: bool = False) -> Engine:
     """Load an engine, which computes with so many threads; 0 leaves that to the library.
 
-    With `clean`, texts are cleaned first as those were that the model learned from.
+    With `clean`, texts are cleaned first as those were that the model learned from. With `explain`, it takes rows of a
+    text, a label (empty for the likeliest) and a method, and gives explanations; that needs torch's model.
     """
     told = described(folder)
+    if explain:
+        from dlops.ml.engines.explaining import Explaining
+
+        return Explaining(folder / MODEL, Switches(**told.cleaning) if clean and told.cleaning is not None else None)
     found = _READERS[told.reader](folder / MODEL, told, threads)
     return _Cleaned(found, Switches(**told.cleaning)) if clean and told.cleaning is not None else found
 
@@ -80,17 +83,29 @@ class _Cleaned:
         self._inner, self._switches = inner, switches
 
     def answers(self, rows: Sequence[Row]) -> list[Record]:
-        return self._inner.answers([[self._switches.clean(text) for text in row] for row in rows])
+        return self._inner.answers([[self._switches.clean(text) for text in row] for row in _texts(rows)])
+
+
+def _texts(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Take every value for a text, as the models themselves do.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    for place, row in enumerate(rows):
+        if any(text is None for text in row):
+            raise ValueError(f"Row {place} has no text, counted from 0.")
+    return [tuple(map(str, row)) for row in rows]
 
 
 class _Graph:
-    def __init__(self, folder: Path, told: Description, threads: int) -> None:
+    def __init__(self, folder: Path, _told: Description, threads: int) -> None:
         from dlops.ml.onnx_graph import Graph
 
-        self._graph = Graph(folder, threads=threads, rows=told.rows)
+        self._graph = Graph(folder, threads=threads)
 
     def answers(self, rows: Sequence[Row]) -> list[Record]:
-        found = self._graph.answers([tuple(row) for row in rows])
+        found = self._graph.answers(_texts(rows))
         return [{"label": label, "score": score, "scores": scores} for label, score, scores in found]
 
 

@@ -18,6 +18,8 @@ _PAUSE, _LONGEST = 0.5, 30.0
 """Seconds before a process that could not be loaded is started again; twice as many each time."""
 _STUCK = 2.0
 """Times as long as a request may take, after which a process that still computes is replaced."""
+_AHEAD = 2
+"""Rows that a process is handed before it has answered the first, where it takes them one by one."""
 _RECENT = 0.1
 """Weight of the last batch in what a row takes."""
 
@@ -47,6 +49,8 @@ class Plan:
     """Seconds that a request may take."""
     clean: bool = False
     """Whether texts are cleaned as those were that the model learned from."""
+    explain: bool = False
+    """Whether rows are explained instead of answered."""
     variables: tuple[Mapping[str, str], ...] = ({},)
     """Environment variables of the processes, in turn: which GPU each has."""
 
@@ -92,14 +96,13 @@ class Pool:
         self._pace = 0.05
         """Seconds that a row takes a process, as seen lately."""
 
-    async def start(self, ahead: Sequence[Worker] = ()) -> None:
-        """Start all processes, and wait until each has loaded the engine; some may have been started `ahead`.
+    async def start(self) -> None:
+        """Start all processes, and wait until each has loaded the engine.
 
         Raises:
             EngineError: the engine cannot be loaded.
         """
-        first = list(ahead[: self.plan.workers])
-        first += [await self._begun(number) for number in range(len(first), self.plan.workers)]
+        first = [await self._begun(number) for number in range(self.plan.workers)]
         self._live = dict(enumerate(first))
         try:
             await asyncio.gather(*(self._load(worker) for worker in first))
@@ -151,11 +154,11 @@ class Pool:
         await asyncio.gather(*(worker.close() for worker in workers))
 
     async def _enqueue(self, asked: _Asked, rows: int, *, first: bool = False) -> None:
+        if asked not in self._queue:  # at once, before anybody else runs: who waits for the queue to drain sees it
+            (self._queue.appendleft if first else self._queue.append)(asked)
+        self.waiting += rows
         async with self._more:
-            if asked not in self._queue:
-                (self._queue.appendleft if first else self._queue.append)(asked)
-            self.waiting += rows
-            self._more.notify(rows)
+            self._more.notify_all()
 
     async def _begun(self, number: int) -> Worker:
         likely = engine.described(self.folder).reader
@@ -163,18 +166,39 @@ class Pool:
         return await Worker.start(likely, threads=self.plan.threads, variables=variables)
 
     async def _load(self, worker: Worker) -> None:
-        await worker.load(self.folder, threads=self.plan.threads, clean=self.plan.clean)
+        plan = self.plan
+        await worker.load(self.folder, threads=plan.threads, clean=plan.clean, explain=plan.explain)
 
     async def _work(self, number: int) -> None:
         """Let a process answer, and put another in its place whenever it ends."""
         while True:
             worker = self._live[number]
-            with contextlib.suppress(WorkerDied):
-                while True:
-                    await self._answered(worker, await self._batch())
-            self.replaced += 1
-            await _ended(worker)
+            # One row is on its way while another is computed, so that the process never waits for us; of larger
+            # batches the next one is to be as full as it can be.
+            lanes = [asyncio.create_task(self._lane(worker)) for _ in range(_AHEAD if self.plan.batch == 1 else 1)]
+            try:
+                await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+                self.replaced += 1
+                await _ended(worker)
+                async with self._more:
+                    self._more.notify_all()  # so that the other lane sees it, too
+                await asyncio.wait(lanes)
+            finally:
+                for lane in lanes:
+                    lane.cancel()
             self._live[number] = await self._another(number)
+
+    async def _lane(self, worker: Worker) -> None:
+        """Hand one batch after the other to a process, until that ends."""
+        with contextlib.suppress(WorkerDied):
+            while True:
+                await self._answered(worker, await self._batch(worker))
+
+    def _may_take(self, worker: Worker) -> bool:
+        """Say whether a process may be handed rows: an idle one comes first. One that ended is told so."""
+        if worker.is_over:
+            raise WorkerDied
+        return bool(self._queue) and not (worker.under_way and any(not one.under_way for one in self._live.values()))
 
     async def _another(self, number: int) -> Worker:
         for failures in itertools.count():
@@ -188,10 +212,10 @@ class Pool:
                 return worker
         raise AssertionError
 
-    async def _batch(self) -> list[tuple[_Asked, int]]:
+    async def _batch(self, worker: Worker) -> list[tuple[_Asked, int]]:
         """Wait for rows, and take some: each the request that it is of, and its place there."""
         async with self._more:
-            await self._more.wait_for(lambda: self._queue)
+            await self._more.wait_for(lambda: self._may_take(worker))
             if self.plan.wait and self.busy and self.waiting < self.plan.batch:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self.plan.wait):

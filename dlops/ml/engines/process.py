@@ -36,7 +36,7 @@ def main() -> None:
                 if "load" in asked:
                     from dlops.ml.engines import engine as engines
 
-                    engine = engines.load(Path(asked["load"]), threads=asked["threads"], clean=asked["clean"])
+                    engine = engines.load(Path(asked["load"]), **asked["how"])
                     told: dict[str, Any] = {"loaded": True}
                 else:
                     assert engine

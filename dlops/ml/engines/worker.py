@@ -1,4 +1,4 @@
-"""A process with an engine, as its caller holds it: asked one thing at a time, and replaced when it dies."""
+"""A process with an engine, as its caller holds it: it answers one question after the other, in their order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ class Worker:
         self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._process, self._reader, self._writer = process, reader, writer
+        self._asked: deque[asyncio.Future[bytes]] = deque()
+        self._reading = asyncio.create_task(self._read())
 
     @classmethod
     async def start(cls, likely: str, *, threads: int = 0, variables: Mapping[str, str] | None = None) -> Worker:
@@ -58,14 +61,24 @@ class Worker:
         """Number of the process."""
         return self._process.pid
 
-    async def load(self, folder: Path, *, threads: int = 0, clean: bool = False) -> None:
+    @property
+    def under_way(self) -> int:
+        """Questions that are not answered yet."""
+        return len(self._asked)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the process has ended."""
+        return self._reading.done()
+
+    async def load(self, folder: Path, **how: Any) -> None:
         """Load the engine of a folder, as `engine.load` does.
 
         Raises:
             EngineError: it cannot be loaded.
             WorkerDied: the process ended over it.
         """
-        await self._asked({"load": str(folder), "threads": threads, "clean": clean})
+        await self._answer({"load": str(folder), "how": how})
 
     async def answers(self, rows: Sequence[Row]) -> list[Record]:
         """Answer rows.
@@ -74,22 +87,36 @@ class Worker:
             EngineError: the engine cannot.
             WorkerDied: the process ended over it.
         """
-        found: list[Record] = (await self._asked({"rows": [list(row) for row in rows]}))["answers"]
+        found: list[Record] = (await self._answer({"rows": [list(row) for row in rows]}))["answers"]
         return found
 
-    async def _asked(self, question: dict[str, Any]) -> dict[str, Any]:
+    async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._asked.append(answer)
         try:
             self._writer.write(json.dumps(question).encode() + b"\n")
             await self._writer.drain()
-            line = await self._reader.readline()
         except OSError as error:
             raise WorkerDied(self._how()) from error
-        if not line.endswith(b"\n"):
+        if self._reading.done():
             raise WorkerDied(self._how())
-        told: dict[str, Any] = json.loads(line)
+        told: dict[str, Any] = json.loads(await answer)
         if "error" in told:
             raise EngineError(told["error"])
         return told
+
+    async def _read(self) -> None:
+        """Give each question its line."""
+        line = b"\n"
+        with contextlib.suppress(OSError, ValueError):
+            while (line := await self._reader.readline()).endswith(b"\n"):
+                answer = self._asked.popleft()
+                if not answer.done():
+                    answer.set_result(line)
+        for answer in self._asked:
+            if not answer.done():
+                answer.set_exception(WorkerDied(self._how()))
+        self._asked.clear()
 
     def _how(self) -> str:
         code = self._process.poll()
@@ -101,6 +128,7 @@ class Worker:
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
         await asyncio.to_thread(self._ended)
+        await asyncio.wait([self._reading])
 
     def kill(self) -> None:
         """End the process at once."""

@@ -1,0 +1,118 @@
+"""One version of a model that is ready to answer: its engine in processes of its own, held to what it once answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dlops.errors import StepFailed
+from dlops.ml.engines import devices, store
+from dlops.ml.engines.engine import Record, Row
+from dlops.ml.engines.pool import Pool
+from dlops.ml.engines.served import Served
+from dlops.ml.engines.store import Kept
+from dlops.ml.engines.worker import EngineError, WorkerDied
+from dlops.ml.settings import Serve
+
+_OFF = 0.02
+"""How far scores may be from those that were recorded when the engine was made: other processors round otherwise."""
+
+
+@dataclass
+class Tally:
+    """What became of the requests to a deployment."""
+
+    requests: int = 0
+    errors: int = 0
+    """Those among them that the model, or its process, could not answer; not those that were wrong themselves."""
+
+    @property
+    def rate(self) -> float:
+        """Share of errors."""
+        return self.errors / self.requests if self.requests else 0.0
+
+
+@dataclass
+class Deployment:
+    """A model, its engine, and the processes that it lives in."""
+
+    model: Served
+    kept: Kept
+    pool: Pool
+    tally: Tally = field(default_factory=Tally)
+    since: float = field(default_factory=time.time)
+
+    @property
+    def folder(self) -> Path:
+        """Where the engines of the model are."""
+        return self.kept.folder.parent
+
+    def document(self) -> dict[str, str | None]:
+        """Say which model this is, as answers do."""
+        return {
+            "name": self.model.name,
+            "version": self.model.version,
+            "uri": self.model.uri,
+            "run_id": self.model.run_id,
+            "engine": self.kept.told.form,
+        }
+
+    async def answers(self, rows: Sequence[Row]) -> list[Record]:
+        """Answer rows, as the pool does."""
+        self.tally.requests += 1
+        try:
+            return await self.pool.answers(rows)
+        except (EngineError, WorkerDied, TimeoutError):
+            self.tally.errors += 1
+            raise
+
+    async def retire(self) -> None:
+        """Answer what waits, then end the processes."""
+        await self.pool.drained()
+        await self.pool.stop()
+
+
+async def deploy(
+    model: Served,
+    settings: Serve,
+    *,
+    on_batch: Callable[[int, float], None] | None = None,
+    workers: int = 0,
+) -> Deployment:
+    """Make a version ready: it has answered before anybody asks it.
+
+    Raises:
+        StepFailed: no engine of it can be made or loaded, or it answers otherwise than when it was made.
+    """
+    kept = await asyncio.to_thread(store.kept, model, settings.engine, settings.agreement)
+    plan = devices.plan(
+        kept,
+        workers=workers or settings.workers,
+        batch=settings.batch_size,
+        wait=settings.batch_wait_ms / 1000,
+        bound=settings.queue,
+        seconds=settings.time_limit,
+        clean=settings.cleaning == "model",
+    )
+    pool = Pool(kept.folder, plan, on_batch)
+    try:
+        await pool.start()
+        await _check(pool, kept)
+    except (EngineError, WorkerDied, TimeoutError, OSError, ValueError) as error:
+        await pool.stop()
+        raise StepFailed(f"{model.told} cannot answer with the engine {kept.told.form}: {error}") from error
+    return Deployment(model, kept, pool)
+
+
+async def _check(pool: Pool, kept: Kept) -> None:
+    """Let the processes answer, and hold that to what was answered when the engine was made."""
+    rows, expected = kept.recorded()
+    found = await pool.answers(rows)
+    for one, other in zip(expected, found, strict=True):
+        before, now = one.get("scores") or {}, other.get("scores") or {}
+        off = max((abs(before[name] - now.get(name, 0.0)) for name in before), default=0.0)
+        if off > _OFF or (not before and one.get("label") != other.get("label")):
+            raise EngineError(f"it answers otherwise than when it was made: a score is {off:.2g} off")

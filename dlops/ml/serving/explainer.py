@@ -1,0 +1,67 @@
+"""Explanations of a deployment's answers, in a process of its own that is started when somebody first asks."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from dlops.ml import logged_models
+from dlops.ml.engines import store
+from dlops.ml.engines.engine import Record
+from dlops.ml.engines.pool import Plan, Pool
+from dlops.ml.serving.deployment import Deployment
+from dlops.ml.settings import Serve
+
+_BOUND = 16
+"""Texts that may wait to be explained."""
+
+
+class Explainer:
+    """One process, which has the version that was asked for last."""
+
+    def __init__(self, settings: Serve) -> None:
+        self._settings = settings
+        self._uri, self._pool = "", None
+        self._lock = asyncio.Lock()
+
+    _pool: Pool | None
+
+    async def explain(self, found: Deployment, text: str, label: str, method: str) -> Record:
+        """Explain what a deployment makes of a text.
+
+        Raises:
+            StepFailed: the model has no weights that can be explained.
+            EngineError: the label is unknown, or there is nothing in the text.
+            QueueFull, TimeoutError, WorkerDied: as a pool's.
+        """
+        pool = await self._ready(found)
+        (told,) = await pool.answers([[text, label, method]])
+        return told
+
+    async def _ready(self, found: Deployment) -> Pool:
+        async with self._lock:
+            if self._pool is None or self._uri != found.model.uri:
+                before, self._pool = self._pool, None
+                origin = await asyncio.to_thread(logged_models.origin, found.model.uri)
+                model = replace(found.model, uri=origin, exports={})
+                kept = await asyncio.to_thread(store.kept, model, "torch", self._settings.agreement)
+                plan = Plan(
+                    workers=1,
+                    threads=1,  # the rest is for those who want answers
+                    bound=_BOUND,
+                    seconds=self._settings.time_limit,
+                    clean=self._settings.cleaning == "model",
+                    explain=True,
+                )
+                pool = Pool(kept.folder, plan)
+                await pool.start()
+                self._pool, self._uri = pool, found.model.uri
+                if before:
+                    await before.drained()
+                    await before.stop()
+            return self._pool
+
+    async def close(self) -> None:
+        """End the process."""
+        if self._pool:
+            await self._pool.stop()
