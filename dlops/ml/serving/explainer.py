@@ -44,7 +44,9 @@ class Explainer:
                 before, self._pool = self._pool, None
                 origin = await asyncio.to_thread(logged_models.origin, found.model.uri)
                 model = replace(found.model, uri=origin, exports={})
-                kept = await asyncio.to_thread(store.kept, model, "torch", self._settings.agreement)
+                folder = store.root(model) / "torch"
+                if not store.is_whole(folder):
+                    folder = (await asyncio.to_thread(store.kept, model, "torch", self._settings.agreement)).folder
                 plan = Plan(
                     workers=1,
                     threads=1,  # the rest is for those who want answers
@@ -53,7 +55,7 @@ class Explainer:
                     clean=self._settings.cleaning == "model",
                     explain=True,
                 )
-                pool = Pool(kept.folder, plan)
+                pool = Pool(folder, plan)
                 await pool.start()
                 self._pool, self._uri = pool, found.model.uri
                 if before:
