@@ -7,14 +7,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pyarrow as pa
 
-from dlops.config import locations
+from dlops.config import folders, locations
 from dlops.data import sources
 from dlops.data.columns import Wanted
 from dlops.data.sources import Source
@@ -23,10 +23,12 @@ from dlops.ml import bulk_answers, logged_models, raw_rows, record, step
 from dlops.ml.bulk_answers import Answered
 from dlops.ml.engines import served, store
 from dlops.ml.engines.served import Served
+from dlops.ml.engines.store import Kept
 from dlops.ml.prediction_tables import Delta, Output, Parquet
 from dlops.ml.progress import Progress, say
 from dlops.ml.raw_rows import Place, Window
 from dlops.ml.settings import Predict
+from dlops.worker import locks
 
 _OURS = ("row", "file", "line", "text", "text_pair", "label", "score", "scores", "language", "model", "model_version")
 _TEXTS = ("text", "text_pair")
@@ -57,19 +59,23 @@ def predict(settings: Predict) -> None:
     source = sources.open(settings.source, seed=0, encoding=settings.encoding, plain=True)
     kept = store.kept(model, settings.engine, settings.agreement)
     record.tag("engine", kept.told.form)
+    _check_columns(kept, settings)
     identity = _identity(model, source, settings)
-    _check_the_same(identity, settings)
-    record.tag("predictions", identity)
+    model = _gone_on_with(model, identity, settings)
+    for name, value in (("predictions", identity), ("model_name", model.name), ("model_version", model.version)):
+        if value:
+            record.tag(name, value)
     uri = locations.located("table", settings.output, Path.cwd())
-    predictions, rejects = _outputs(uri, identity, _schema(model, settings), settings)
+    schema = _schema(model, settings)
     say(f"Predicting {source.where} with {model.told}, engine {kept.told.form}")
     told = Told()
     began = time.monotonic()
-    with record.system_metrics():
+    with locks.held(folders.cache() / "predictions" / f"{identity}.lock"), record.system_metrics():
+        predictions, rejects = _outputs(uri, identity, schema, settings)
         done = bulk_answers.each(kept, _left(source, settings, predictions, told), clean=settings.cleaning == "model")
         progress = Progress(source.size or 0, "bytes")
         for answered in done:
-            _write(answered, model, settings, predictions, rejects, told)
+            _write(answered, model, schema, predictions, rejects, told)
             _show(progress, answered.window, told, time.monotonic() - began)
     _report(uri, rejects, told, time.monotonic() - began)
 
@@ -99,14 +105,28 @@ def _identity(model: Served, source: Source, settings: Predict) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _check_the_same(identity: str, settings: Predict) -> None:
-    """Refuse to go on with what another source, model or setting began.
+def _check_columns(kept: Kept, settings: Predict) -> None:
+    """Refuse pairs where the model takes single texts, and the other way round.
+
+    Raises:
+        UsageError: it does.
+    """
+    takes = len(kept.told.columns)
+    if takes != 1 + bool(settings.text_pair):
+        wanted = (
+            "pairs: name the column of second texts, text_pair=COLUMN" if takes > 1 else "single texts, no text_pair="
+        )
+        raise UsageError(f"The model takes {wanted}.")
+
+
+def _gone_on_with(model: Served, identity: str, settings: Predict) -> Served:
+    """Give the model as the run named it that this one goes on with; refuse what another source or setting began.
 
     Raises:
         StepFailed: it is another one, or the run cannot be read.
     """
     if not settings.resume_from:
-        return
+        return model
     try:
         tags: dict[str, str] = mlflow.MlflowClient().get_run(settings.resume_from).data.tags
     except mlflow.exceptions.MlflowException as error:
@@ -117,6 +137,11 @@ def _check_the_same(identity: str, settings: Predict) -> None:
             f"The run {settings.resume_from} predicted another source, or otherwise: its rows cannot be gone on with.",
             hint="Did a file change? Predict it anew: mode=overwrite, or another output=.",
         )
+    return replace(
+        model,
+        name=tags.get("dlops.model_name", model.name),
+        version=tags.get("dlops.model_version", model.version),
+    )
 
 
 def _schema(model: Served, settings: Predict) -> Any:
@@ -152,20 +177,22 @@ def _outputs(uri: str, identity: str, schema: Any, settings: Predict) -> tuple[O
     return Parquet(Path(uri), identity, schema), Parquet(Path(beside), identity, reasons)
 
 
-def _write(
-    answered: Answered, model: Served, settings: Predict, predictions: Output, rejects: Output, told: Told
-) -> None:
+def _write(answered: Answered, model: Served, schema: Any, predictions: Output, rejects: Output, told: Told) -> None:
     """Write a window: first what could not be predicted, then what was, by which the window is known to be done."""
     window = answered.window
     refused = [*window.rejected, *_unanswered(answered)]
     if (refused or rejects.stale) and not rejects.has(window.number):
         rejects.write(window.number, _reasons(refused))
     if not predictions.has(window.number):
-        predictions.write(window.number, _rows(answered, model, settings))
+        predictions.write(window.number, _rows(answered, model, schema))
     told.rows += window.rows
     told.rejected += len(refused)
     told.reasons.update(reason for _, reason in refused)
-    told.labels.update(_name(one["label"]) for one in answered.answers if one and one.get("label") is not None)
+    told.labels.update(
+        "a number" if isinstance(one["label"], float) else _name(one["label"])
+        for one in answered.answers
+        if one and one.get("label") is not None
+    )
 
 
 def _unanswered(answered: Answered) -> Iterator[tuple[Place, str]]:
@@ -189,23 +216,25 @@ def _reasons(refused: list[tuple[Place, str]]) -> Any:
     )
 
 
-def _rows(answered: Answered, model: Served, settings: Predict) -> Any:
+def _rows(answered: Answered, model: Served, schema: Any) -> Any:
     """Make the rows of a window, in the order in which they lie in the source."""
     window = answered.window
     places = [place for place, one in enumerate(answered.answers) if one and one.get("label") is not None]
     found = [answered.answers[place] or {} for place in places]
-    rows = raw_rows.table(window, settings.keep).take(pa.array(places, pa.int64()))
-    texts = [window.texts[place] for place in places]
-    made: dict[str, Any] = {}
-    if settings.texts:
-        made |= {name: [text[number] for text in texts] for number, name in enumerate(_TEXTS[: len(texts[0])])}
-    made["label"] = [one["label"] for one in found]
-    made["score"] = [one.get("score") for one in found]
+    kept = [name for name in schema.names if name not in _OURS]
+    rows = raw_rows.table(window, kept).take(pa.array(places, pa.int64()))
+    made: dict[str, Any] = {
+        name: [window.texts[place][number] for place in places]
+        for number, name in enumerate(_TEXTS)
+        if name in schema.names
+    }
+    as_text = pa.types.is_string(schema.field("label").type)
+    made["label"] = [_name(one["label"]) if as_text else one["label"] for one in found]
+    made["score"] = [_number(one.get("score")) for one in found]
     made["scores"] = [list((one.get("scores") or {}).items()) for one in found]
     made["language"] = [one.get("language") for one in found]
     made["model"] = [model.name or model.uri] * len(found)
     made["model_version"] = [model.version] * len(found)
-    schema = _schema(model, settings)
     for name in schema.names:
         if name not in rows.column_names:
             rows = rows.append_column(name, pa.array(made[name], schema.field(name).type))
@@ -213,7 +242,11 @@ def _rows(answered: Answered, model: Served, settings: Predict) -> Any:
 
 
 def _name(label: Any) -> str:
-    return ", ".join(label) if isinstance(label, list) else "a number" if isinstance(label, float) else str(label)
+    return ", ".join(map(str, label)) if isinstance(label, list) else str(label)
+
+
+def _number(score: Any) -> float | None:
+    return float(score) if isinstance(score, int | float) else None
 
 
 def _show(progress: Progress, window: Window, told: Told, seconds: float) -> None:
@@ -238,6 +271,11 @@ def _report(uri: str, rejects: Output, told: Told, seconds: float) -> None:
     record.metrics({"rows": told.rows, "rows_before": told.before, "rejected": told.rejected, "rows_per_second": rate})
     if not told.rows and not told.rejected:
         raise DataError("The source holds no rows.", hint="Is it the right file?")
+    if told.rejected and not told.labels and not told.before:
+        reason, count = told.reasons.most_common(1)[0]
+        raise DataError(
+            f"No row could be predicted: {told.rejected:,} were rejected, {count:,} of them with: {reason}."
+        )
     document = {
         "rows": told.rows,
         "rows_before": told.before,

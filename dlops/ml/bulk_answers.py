@@ -26,6 +26,8 @@ _TOGETHER = 32
 """Rows of like length that a process is given at once."""
 _LONGEST = 3600.0
 """Seconds that a group of rows may take before its process counts as stuck."""
+_ASKED = 3
+"""Groups for each process that are asked at the same time."""
 _AHEAD = 2
 """Windows that are answered at the same time, so that no process waits for the last row of one."""
 
@@ -60,8 +62,9 @@ def _here(kept: Kept, windows: Iterator[Window], clean: bool) -> Iterator[Answer
             raise StepFailed(f"The engine {kept.told.form} cannot be loaded: {error}") from error
         try:
             under_way: deque[Any] = deque()
+            gate = asyncio.Semaphore(_ASKED * pool.plan.workers)
             for window in windows:
-                under_way.append(loop.begin(_answered(pool, window)))
+                under_way.append(loop.begin(_answered(pool, window, gate)))
                 if len(under_way) > _AHEAD:
                     yield under_way.popleft().result()
             while under_way:
@@ -70,8 +73,11 @@ def _here(kept: Kept, windows: Iterator[Window], clean: bool) -> Iterator[Answer
             loop.run(pool.stop())
 
 
-async def _answered(pool: Pool, window: Window) -> Answered:
-    """Answer a window: equal texts once, the long ones first, those of like length together."""
+async def _answered(pool: Pool, window: Window, gate: asyncio.Semaphore) -> Answered:
+    """Answer a window: equal texts once, the long ones first, those of like length together.
+
+    Through the gate go as many groups as keep the processes busy: the time that one may take is its own alone.
+    """
     different = sorted(set(window.texts), key=lambda row: -sum(map(len, row)))
     groups = [different[start : start + _TOGETHER] for start in range(0, len(different), _TOGETHER)]
     found: dict[tuple[str, ...], Record] = {}
@@ -79,7 +85,9 @@ async def _answered(pool: Pool, window: Window) -> Answered:
 
     async def answer(rows: Sequence[tuple[str, ...]]) -> None:
         try:
-            found.update(zip(rows, await pool.answers(rows), strict=True))
+            async with gate:
+                answers = await pool.answers(rows)
+            found.update(zip(rows, answers, strict=True))
         except (EngineError, WorkerDied, TimeoutError) as error:
             if len(rows) == 1:
                 failed[rows[0]] = str(error) or "it took too long"
@@ -174,12 +182,13 @@ class _Worker:
         self._pool = Pool(folder, plan)
         self._loop.run(self._pool.start())
         self._stack.callback(lambda: self._loop.run(self._pool.stop()))
+        self._gate = asyncio.Semaphore(_ASKED)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Answer one window."""
         (sent,) = batch["window"]
         window: Window = pickle.loads(sent)  # noqa: S301 - made by `_spread`
-        return {"made": [pickle.dumps(self._loop.run(_answered(self._pool, window)))]}
+        return {"made": [pickle.dumps(self._loop.run(_answered(self._pool, window, self._gate)))]}
 
     def __del__(self) -> None:
         self._stack.close()

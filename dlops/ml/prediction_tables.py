@@ -17,6 +17,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from dlops.data import tables
 from dlops.errors import DataError
 
+_KEY = "dlops"
+"""Name, in the table's log, of what is told of a shard."""
 Format: TypeAlias = Literal["delta", "parquet"]
 
 
@@ -57,8 +59,7 @@ class Delta:
             return
         except (DeltaError, OSError) as error:
             raise DataError(f"The table {self.uri} cannot be opened: {_line(error)}.") from error
-        found = table.transaction_version(self.identity)
-        self._last = -1 if found is None else int(found)
+        self._last = _written(table, self.identity)
         self.stale = self.overwrite and self._last < 0
         there, ours = {field.name for field in table.schema().fields}, set(self.schema.names)
         if there != ours and not self.stale:
@@ -72,7 +73,7 @@ class Delta:
 
     def write(self, shard: int, rows: Any) -> None:
         done = CommitProperties(
-            {"dlops": json.dumps({"predictions": self.identity, "shard": shard})},
+            {_KEY: json.dumps({"predictions": self.identity, "shard": shard})},
             app_transactions=[Transaction(self.identity, shard)],
         )
         try:
@@ -87,6 +88,19 @@ class Delta:
         except (DeltaError, OSError, pa.ArrowException) as error:
             raise DataError(f"The table {self.uri} cannot be written: {_line(error)}.") from error
         self._last, self.stale = shard, False
+
+
+def _written(table: deltalake.DeltaTable, identity: str) -> int:
+    """Give the last shard of these predictions that the table has; -1 for none, or if all was overwritten since."""
+    last = -1
+    for entry in table.history():  # the newest first
+        told = json.loads(entry.get(_KEY) or "{}")
+        if told.get("predictions") == identity:
+            last = max(last, int(told["shard"]))
+        if (entry.get("operationParameters") or {}).get("mode") == "Overwrite":
+            return last
+    found = table.transaction_version(identity)  # also where the log is cut off, as it is after a month
+    return last if found is None else max(last, int(found))
 
 
 @dataclass

@@ -55,6 +55,7 @@ def test_a_launched_server_is_found_followed_and_cancelled(steps, words):
         requests.get(f"{url}/ping", timeout=5)
 
 
+@pytest.mark.slow
 def test_the_same_text_has_the_same_answer_everywhere(steps, films):
     """Evaluation, predict, /invocations, /predict, the inference pipeline and stock MLflow: 1e-5 in float32.
 

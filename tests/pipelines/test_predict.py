@@ -189,6 +189,24 @@ def hold_to_kills(steps, words, moments):
     return source, asked, last
 
 
+def test_what_was_overwritten_meanwhile_is_written_again(steps, words, log_words):
+    source = steps.folder / "new.csv"
+    rows_of(40).to_csv(source, index=False)
+    asked = (f"source={source}", f"output={steps.folder}/out", "shard_rows=25", "mode=overwrite", "texts=true")
+    other = log_words()
+    for model in (words, other, words):
+        steps.run("predict", f"model={model}", *asked)
+        rows = table(steps.folder / "out")
+        assert [row["row"] for row in rows] == list(range(40))
+        assert {row["model"] for row in rows} == {model}
+    (steps.folder / "empty.csv").write_text("text,number\n,1\n,2\n")
+    told = steps.run("predict", f"model={words}", "source=./empty.csv", "output=./empty", "texts=true", exit_code=4)[1]
+    assert "No row could be predicted: 2 were rejected" in told.stderr
+    told = steps.run("predict", f"model={words}", *asked, "text_pair=text", exit_code=2)[1].stderr
+    assert "single texts" in told
+
+
+@pytest.mark.slow
 def test_killed_it_goes_on_and_each_row_is_there_once(steps, words):
     source, asked, last = hold_to_kills(steps, words, [0.4, 1.5])
     with source.open("a") as file:

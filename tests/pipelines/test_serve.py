@@ -78,6 +78,7 @@ BODIES = [
     ("", "application/json"),
     ("text", "text/plain"),
     ("{}", "application/json; charset=latin-1"),
+    ({"dataframe_records": [{"text": None}]}, "application/json"),
     ({"inputs": ["an awkward film"]}, "application/json"),
     ({"dataframe_split": {"columns": ["text"], "data": [["an awkward film"]]}}, "application/json"),
 ]
@@ -333,6 +334,7 @@ def test_a_version_that_fails_is_not_taken_or_taken_back(steps, log_words, words
         assert server.post("/predict", {"text": "good"}).headers["X-Model-Version"] == "1"
 
 
+@pytest.mark.slow
 def test_a_challenger_has_its_share_and_a_shadow_answers_in_silence(steps, log_words, words):
     register(steps, words)
     register(steps, words, "candidate")
@@ -354,6 +356,7 @@ def test_a_challenger_has_its_share_and_a_shadow_answers_in_silence(steps, log_w
         assert metrics(server)["dlops_shadow_rows_total", ("answer", "same")] >= 100
 
 
+@pytest.mark.slow
 def test_it_explains(steps, films):
     texts, _ = simple_rows(3, seed=3)
     with serving(steps, films, "engine=torch", "workers=1") as server:
@@ -423,6 +426,27 @@ def test_it_does_what_its_description_says(steps, words):
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         assert server.post("/predict", {"text": "good"}).status_code == 200
+
+
+def test_a_damaged_engine_is_made_once_more(steps, words):
+    with serving(steps, words, "workers=1"):
+        pass
+    (kept,) = Path(steps.environ["DLOPS_HOME"]).glob("cache/engines/*/pyfunc")
+    (kept / "recorded.json").unlink()
+    (kept / "model" / "MLmodel").write_text("flavors: {")
+    with serving(steps, words, "workers=1") as server:
+        assert server.post("/predict", {"text": "good"}).status_code == 200
+
+
+def test_what_is_no_text_harms_neither_processes_nor_the_log(steps, words):
+    with serving(steps, words, "workers=1", f"log_to={steps.folder}/log", "log_seconds=0.2") as server:
+        frame = pd.DataFrame({"text": [b"bytes"]})
+        server.post("/invocations", data=frame.to_parquet(), headers={"Content-Type": "application/vnd.apache.parquet"})
+        server.post("/invocations", {"dataframe_records": [{"text": 5}]})
+        assert server.post("/predict", {"text": "good"}).status_code == 200
+        assert metrics(server)["dlops_processes_replaced",] == 0
+    rows = deltalake.DeltaTable(f"{steps.folder}/log").to_pyarrow_table().to_pylist()
+    assert rows[-1]["text"] == "good"
 
 
 def test_what_cannot_be_served_is_told(steps, words):

@@ -20,6 +20,8 @@ Reader: TypeAlias = Literal["graph", "torch", "pyfunc"]
 
 COLUMNS = ("text", "text_pair")
 """Names of the texts that a model takes."""
+ALONE = "(alone)"
+"""Key of an answer that was a label alone, and no mapping."""
 DESCRIPTION = "engine.json"
 MODEL = "model"
 """Folder, beside the description, of what the reader reads."""
@@ -49,6 +51,17 @@ class Description:
     def write(self, folder: Path) -> None:
         """Write it to a folder."""
         (folder / DESCRIPTION).write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+
+
+def distance(one: Record, other: Record) -> float:
+    """Give how far two answers are apart: the greatest difference of a score; of numbers the relative one."""
+    label, given = one.get("label"), other.get("label")
+    if isinstance(label, float) and isinstance(given, int | float):
+        return abs(label - given) / max(1.0, abs(label))
+    scores, others = one.get("scores") or {}, other.get("scores") or {}
+    if not scores:
+        return 0.0 if label == given else float("inf")
+    return float(max(abs(scores.get(name, 0.0) - others.get(name, 0.0)) for name in {**scores, **others}))
 
 
 def described(folder: Path) -> Description:
@@ -154,7 +167,7 @@ class _Pyfunc:
         found = self._told(self._model.predict(self._frame(list(rows), columns=self._columns)))
         if not isinstance(found, list) or len(found) != len(rows):
             raise ValueError(f"the model did not give one answer for each of {len(rows)} texts")
-        return [one if isinstance(one, dict) else {"label": one} for one in found]
+        return [one if isinstance(one, dict) else {"label": one, ALONE: True} for one in found]
 
 
 _READERS: dict[Reader, Callable[[Path, Description, int], Engine]] = {

@@ -102,11 +102,11 @@ class Pool:
         Raises:
             EngineError: the engine cannot be loaded.
         """
-        first = [await self._begun(number) for number in range(self.plan.workers)]
-        self._live = dict(enumerate(first))
         try:
-            await asyncio.gather(*(self._load(worker) for worker in first))
-        except (WorkerDied, EngineError) as error:
+            for number in range(self.plan.workers):
+                self._live[number] = await self._begun(number)
+            await asyncio.gather(*(self._load(worker) for worker in self._live.values()))
+        except (WorkerDied, EngineError, OSError, ValueError) as error:
             await self.stop()
             raise EngineError(str(error)) from error
         self._tasks = [asyncio.create_task(self._work(number)) for number in self._live]
@@ -202,12 +202,14 @@ class Pool:
 
     async def _another(self, number: int) -> Worker:
         for failures in itertools.count():
-            worker = self._live[number] = await self._begun(number)
+            worker: Worker | None = None
             try:
+                worker = self._live[number] = await self._begun(number)
                 await self._load(worker)
-            except (WorkerDied, EngineError):
-                await _ended(worker)
-                await asyncio.sleep(min(_LONGEST, _PAUSE * 2.0**failures))
+            except (WorkerDied, EngineError, OSError, ValueError):
+                if worker:
+                    await _ended(worker)
+                await asyncio.sleep(min(_LONGEST, _PAUSE * 2.0 ** min(failures, 10)))
             else:
                 return worker
         raise AssertionError

@@ -58,10 +58,11 @@ def resolve(reference: str) -> Served:
             f"{reference!r} names no model that MLflow keeps.",
             hint="Name models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-… or runs:/RUN/model.",
         )
-    uri = logged_models.resolve(reference)
     version = _version(reference)
     if version is None:
+        uri = logged_models.resolve(reference)
         return Served(reference, uri, run_id=_run(uri))
+    uri = logged_models.resolve(f"models:/{version.name}/{version.version}")  # of this version, if an alias moves now
     tags: dict[str, str] = version.tags if isinstance(version.tags, dict) else {}
     exports = {
         key.removeprefix(lineage.EXPORT).replace("_", "-"): value

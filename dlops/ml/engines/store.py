@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -64,6 +65,13 @@ def kept(model: Served, asked: Asked, agreement: float) -> Kept:
     if not found:
         raise StepFailed(f"No engine of {model.told} could be made: {_NOTHING_SAID}.")
     return found
+
+
+def forget(found: Kept) -> None:
+    """Remove an engine, and what was chosen among those of its model: the next who asks makes it anew."""
+    for chosen_before in found.folder.parent.glob("*.json"):
+        chosen_before.unlink(missing_ok=True)
+    shutil.rmtree(found.folder, ignore_errors=True)
 
 
 def root(model: Served) -> Path:

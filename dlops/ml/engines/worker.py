@@ -91,10 +91,14 @@ class Worker:
         return found
 
     async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        try:
+            line = json.dumps(question).encode() + b"\n"
+        except (TypeError, ValueError) as error:
+            raise EngineError(f"it is no text: {error}") from error
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._asked.append(answer)
         try:
-            self._writer.write(json.dumps(question).encode() + b"\n")
+            self._writer.write(line)
             await self._writer.drain()
         except OSError as error:
             raise WorkerDied(self._how()) from error

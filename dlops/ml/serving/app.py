@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Header, HTTPException, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -20,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from dlops import __version__
 from dlops.errors import StepFailed
-from dlops.ml.engines.engine import Record, Row
+from dlops.ml.engines.engine import ALONE, Record, Row
 from dlops.ml.engines.pool import QueueFull
 from dlops.ml.engines.worker import EngineError, WorkerDied
 from dlops.ml.serving import demo
@@ -66,7 +67,8 @@ class Server:
         self.settings, self.metrics = settings, Metrics()
         self.traffic = Traffic(settings, self.metrics)
         self.metrics.watch(waiting=lambda: self.traffic.waiting, replaced=lambda: self.traffic.replaced)
-        self.invocations, self.explainer = Invocations(), Explainer(settings)
+        self.invocations = Invocations(bound=settings.queue, seconds=settings.time_limit)
+        self.explainer = Explainer(settings)
         self.log: TrafficLog | None = None
         self.ready = False
         """Whether the model has answered."""
@@ -203,7 +205,7 @@ def create(server: Server) -> Application:
 
 def _named(response: Response, by: Deployment) -> None:
     response.headers["X-Model-Version"] = by.model.version or ""
-    response.headers["X-Model-Name"] = by.model.name or by.model.uri
+    response.headers["X-Model-Name"] = quote(by.model.name or by.model.uri, safe=":/")
     response.headers["X-Engine"] = by.kept.told.form
 
 
@@ -301,7 +303,9 @@ def _own(app: FastAPI, server: Server) -> None:
         except EngineError as error:
             raise HTTPException(400, f"The model cannot answer this: {error}") from error
         identity = request.state.request_id
-        records = [{"id": f"{identity}:{place}", **record} for place, record in enumerate(found)]
+        records = [{"id": f"{identity}:{place}", "label": None, **record} for place, record in enumerate(found)]
+        for record in records:
+            record.pop(ALONE, None)
         document = {"request_id": identity, "model": by.document(), "predictions": records}
         response = Response(json.dumps(document), media_type="application/json")
         _named(response, by)
@@ -315,7 +319,7 @@ def _own(app: FastAPI, server: Server) -> None:
         if not server.ready:
             raise HTTPException(503, "The model is not ready yet.", {"Retry-After": "1"})
         checked([[asked.text]])
-        by = server.traffic.chosen(_key(request, None))
+        by = server.traffic.chosen(_key(request, asked.key))
         try:
             found = await server.explainer.explain(by, asked.text, asked.label or "", asked.method)
         except (EngineError, StepFailed) as error:

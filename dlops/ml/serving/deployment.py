@@ -10,14 +10,14 @@ from pathlib import Path
 
 from dlops.errors import StepFailed
 from dlops.ml.engines import devices, store
-from dlops.ml.engines.engine import Record, Row
+from dlops.ml.engines.engine import Record, Row, distance
 from dlops.ml.engines.pool import Pool
 from dlops.ml.engines.served import Served
 from dlops.ml.engines.store import Kept
 from dlops.ml.engines.worker import EngineError, WorkerDied
 from dlops.ml.settings import Serve
 
-_OFF = 0.02
+_OFF = 0.03
 """How far scores may be from those that were recorded when the engine was made: other processors round otherwise."""
 
 
@@ -65,8 +65,8 @@ class Deployment:
         self.tally.requests += 1
         try:
             return await self.pool.answers(rows)
-        except (EngineError, WorkerDied, TimeoutError):
-            self.tally.errors += 1
+        except (EngineError, WorkerDied):
+            self.tally.errors += all(isinstance(text, str) for row in rows for text in row)  # else whoever asked erred
             raise
 
     async def retire(self) -> None:
@@ -87,6 +87,24 @@ async def deploy(
     Raises:
         StepFailed: no engine of it can be made or loaded, or it answers otherwise than when it was made.
     """
+    try:
+        return await _deployed(model, settings, on_batch, workers)
+    except _NotAsKept as error:  # it may be damaged: it is made once more
+        await asyncio.to_thread(store.forget, error.kept)
+        return await _deployed(model, settings, on_batch, workers)
+
+
+class _NotAsKept(StepFailed):
+    """An engine that is kept cannot be loaded, or answers otherwise than when it was made."""
+
+    def __init__(self, message: str, kept: Kept) -> None:
+        super().__init__(message)
+        self.kept = kept
+
+
+async def _deployed(
+    model: Served, settings: Serve, on_batch: Callable[[int, float], None] | None, workers: int
+) -> Deployment:
     kept = await asyncio.to_thread(store.kept, model, settings.engine, settings.agreement)
     plan = devices.plan(
         kept,
@@ -103,7 +121,7 @@ async def deploy(
         await _check(pool, kept)
     except (EngineError, WorkerDied, TimeoutError, OSError, ValueError) as error:
         await pool.stop()
-        raise StepFailed(f"{model.told} cannot answer with the engine {kept.told.form}: {error}") from error
+        raise _NotAsKept(f"{model.told} cannot answer with the engine {kept.told.form}: {error}", kept) from error
     return Deployment(model, kept, pool)
 
 
@@ -112,7 +130,6 @@ async def _check(pool: Pool, kept: Kept) -> None:
     rows, expected = kept.recorded()
     found = await pool.answers(rows)
     for one, other in zip(expected, found, strict=True):
-        before, now = one.get("scores") or {}, other.get("scores") or {}
-        off = max((abs(before[name] - now.get(name, 0.0)) for name in before), default=0.0)
-        if off > _OFF or (not before and one.get("label") != other.get("label")):
+        off = distance(one, other)
+        if not off <= _OFF:
             raise EngineError(f"it answers otherwise than when it was made: a score is {off:.2g} off")

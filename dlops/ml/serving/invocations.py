@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from dlops.ml.engines.engine import Record, Row
+from dlops.ml.engines.engine import ALONE, Record, Row
+from dlops.ml.engines.pool import QueueFull
 from dlops.ml.engines.worker import EngineError
 
 Answer: TypeAlias = Callable[[Sequence[Row]], Awaitable[list[Record]]]
@@ -47,8 +48,11 @@ class _Through(BaseException):
 class Invocations:
     """Answers the bodies of `/invocations`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bound: int, seconds: float) -> None:
+        """Let at most `bound` requests wait for MLflow's code, each so many seconds."""
         self._threads = ThreadPoolExecutor(_THREADS, "invocations")
+        self._bound, self._seconds = bound + _THREADS, seconds
+        self._reading = 0
         self._models: dict[Path, Any] = {}
 
     async def respond(
@@ -73,6 +77,8 @@ class Invocations:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _by_mlflow(self, body: bytes, content_type: str, folder: Path, answer: Answer) -> Response:
+        if self._reading >= self._bound:
+            raise QueueFull(1.0)
         loop = asyncio.get_running_loop()
 
         def ask(rows: Sequence[Row]) -> list[Record]:
@@ -82,9 +88,13 @@ class Invocations:
                 raise _Through(error) from error
 
         try:
-            return await loop.run_in_executor(self._threads, self._read, body, content_type, folder, ask)
+            self._reading += 1
+            async with asyncio.timeout(self._seconds):
+                return await loop.run_in_executor(self._threads, self._read, body, content_type, folder, ask)
         except _Through as error:
             raise error.error from error
+        finally:
+            self._reading -= 1
 
     def _read(self, body: bytes, content_type: str, folder: Path, ask: Callable[..., list[Record]]) -> Response:
         from mlflow.exceptions import MlflowException
@@ -133,7 +143,12 @@ def plain(body: bytes, columns: tuple[str, ...]) -> list[Row] | None:
 
 
 def _told(answers: Sequence[Record]) -> Response:
-    return Response(json.dumps({"predictions": answers}).encode())
+    return Response(json.dumps({"predictions": [_alone(one) for one in answers]}).encode())
+
+
+def _alone(record: Record) -> Any:
+    """Give a model's answer as it gave it: one that gave no frame gave labels alone."""
+    return record["label"] if record.get(ALONE) else record
 
 
 class _Asking:
@@ -151,10 +166,13 @@ class _Asking:
             frame = pd.DataFrame(frame)
         texts = [name for name in ("text", "text_pair") if name in frame] or list(frame.columns)[:2]
         rows = [[_plain(one) for one in row] for row in frame[texts].itertuples(index=False)]
-        return pd.DataFrame(self._ask(rows), dtype=object)
+        found = [_alone(one) for one in self._ask(rows)]
+        return pd.DataFrame(found, dtype=object) if all(isinstance(one, dict) for one in found) else found
 
 
 def _plain(value: Any) -> Any:
     """Make a frame's value one that JSON has: what is missing is none."""
     value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and math.isnan(value) else value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)

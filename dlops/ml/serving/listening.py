@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -37,6 +38,8 @@ def run(settings: Serve, ready: Callable[[str, Server], None]) -> int:
         UsageError: the address is taken, or the token, certificate or key is none.
         StepFailed: the model cannot answer.
     """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each connection takes one; the soft limit is often 1,024
     token = _token(settings)
     _check_certificate(settings)
     listener = _listener(settings)

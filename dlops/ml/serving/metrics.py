@@ -92,7 +92,7 @@ class Metrics:
         """Count texts that a shadow answered."""
         self._shadow.labels(answer).inc(rows)
 
-    def unwatched(self, role: str, _why: str) -> None:
+    def unwatched(self, role: str) -> None:
         """Count a look at an alias that failed."""
         self._unwatched.labels(role).inc()
 

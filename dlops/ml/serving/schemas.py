@@ -77,6 +77,7 @@ class ExplainRequest(_Strict):
     text: str = Field(examples=["A wonderful film."])
     label: str | None = Field(None, description="The label that is explained; left out, the likeliest.")
     method: Literal["integrated_gradients", "shap"] = "integrated_gradients"
+    key: str | None = Field(None, description="Who asks: the version that answers them explains.")
 
 
 class ExplainResponse(BaseModel):

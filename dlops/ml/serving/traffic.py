@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from dlops.errors import DlopsError
@@ -32,8 +33,8 @@ class Traffic:
         self.champion: Deployment | None = None
         self.challenger: Deployment | None = None
         self.shadow: Deployment | None = None
-        self.refused: set[str] = set()
-        """Versions (their models' URIs) that were taken back, or could not be made ready."""
+        self.refused: defaultdict[str, set[str]] = defaultdict(set)
+        """By role, versions that were taken back, or could not be made ready."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._shadowed = 0
 
@@ -109,26 +110,28 @@ class Traffic:
         """Look what an alias names, and put that in the place of what it named before."""
         while True:
             await asyncio.sleep(self.settings.watch_seconds)
-            before: Deployment = getattr(self, role)
             try:
-                now = await asyncio.to_thread(served.resolve, reference)
-            except DlopsError as error:
-                self.metrics.unwatched(role, str(error))
-                continue
-            if (now.uri, now.version) == (before.model.uri, before.model.version):
-                self.refused.clear()
-                continue
-            if f"{now.uri} {now.version}" in self.refused:
-                continue
-            await self._swapped(role, now, before)
+                await self._look(role, reference)
+            except Exception as error:  # whatever it was, the alias is looked at again
+                self.metrics.unwatched(role)
+                say(f"{role.capitalize()}: {reference} could not be looked at: {type(error).__name__}: {error}")
 
-    async def _swapped(self, role: str, now: served.Served, before: Deployment) -> None:
+    async def _look(self, role: str, reference: str) -> None:
+        before: Deployment = getattr(self, role)
+        now = await asyncio.to_thread(served.resolve, reference)
+        if (now.uri, now.version) == (before.model.uri, before.model.version):
+            self.refused[role].clear()
+        elif f"{now.uri} {now.version}" not in self.refused[role]:
+            await self._swapped(role, now)
+
+    async def _swapped(self, role: str, now: served.Served) -> None:
         try:
             new = await deploy(now, self.settings, on_batch=self.metrics.batch)
         except DlopsError as error:
-            self.refused.add(f"{now.uri} {now.version}")
-            say(f"{role.capitalize()}: {now.told} is not taken, {before.model.told} goes on: {error}")
+            self.refused[role].add(f"{now.uri} {now.version}")
+            say(f"{role.capitalize()}: {now.told} is not taken: {error}")
             return
+        before: Deployment = getattr(self, role)  # as it is now: another may have come back while this one was made
         setattr(self, role, new)
         self.metrics.version(role, new)
         say(f"{role.capitalize()}: {new.model.told} instead of {before.model.told}, engine {new.kept.told.form}")
@@ -143,7 +146,7 @@ class Traffic:
                 await asyncio.sleep(_LOOK)
                 worst = max(self.settings.max_error_rate, 2 * before.tally.rate)
                 if new.tally.requests >= _ENOUGH and new.tally.rate > worst and getattr(self, role) is new:
-                    self.refused.add(f"{new.model.uri} {new.model.version}")
+                    self.refused[role].add(f"{new.model.uri} {new.model.version}")
                     setattr(self, role, before)
                     self.metrics.version(role, before)
                     say(

@@ -68,8 +68,11 @@ class TrafficLog:
         try:
             if not deltalake.DeltaTable.is_deltatable(uri):
                 deltalake.DeltaTable.create(uri, SCHEMA)
+            there = {field.name for field in deltalake.DeltaTable(uri).schema().fields}
         except (DeltaError, OSError) as error:
             raise DataError(f"The table {uri} cannot be made: {error}.") from error
+        if there != set(SCHEMA.names):
+            raise DataError(f"The table {uri} is no log of requests.", hint="Name another one: log_to=…")
         self._thread = threading.Thread(target=self._work, name="traffic log", daemon=True)
         self._thread.start()
 
@@ -119,7 +122,9 @@ class TrafficLog:
         told: dict[str, Any] = {name: row.get(name) for name in SCHEMA.names}
         for name in ("text", "text_pair"):
             if told[name] is not None:
-                told[name] = None if self._texts == "none" else self._shown(told[name])
+                told[name] = None if self._texts == "none" else self._shown(str(told[name]))
+        if not isinstance(told["score"], int | float):
+            told["score"] = None
         for name in ("label", "scores", "true_label"):
             if told[name] is not None and not isinstance(told[name], str):
                 told[name] = json.dumps(told[name])
@@ -133,6 +138,6 @@ class TrafficLog:
         try:
             with tables.alone(self._uri):
                 deltalake.write_deltalake(self._uri, pa.Table.from_pylist(rows, SCHEMA), mode="append")
-        except (DeltaError, OSError, DataError):
+        except (DeltaError, OSError, DataError, pa.ArrowException):
             return False
         return True
