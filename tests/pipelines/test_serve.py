@@ -290,20 +290,20 @@ def hold_to_moves(steps, words, times):
             for number in range(times):
                 version = str(2 - number % 2)
                 before = len([line for line in server.lines if " instead of " in line])
-                moves.append((time.time(), version))
                 steps.client.set_registered_model_alias("words", "champion", version)
-                end = time.monotonic() + 30
+                end = time.monotonic() + 60
                 while len([line for line in server.lines if " instead of " in line]) == before:
                     assert time.monotonic() < end, "\n".join(server.lines)
                     time.sleep(0.05)
+                moves.append((time.time(), version))
 
         found = under_load(server, move)
     assert {status for status, *_ in found} == {200}
     assert {version for _, version, *_ in found} == {"1", "2"}
-    grace = 15.0  # until a move is seen, and the new version is ready
+    grace = 2.0  # until what the server says of a move is read here
     for _, version, began, ended in found:
         ends = [moment for moment, _ in moves[1:]] + [float("inf")]
-        held = [(moment, end + grace) for (moment, one), end in zip(moves, ends, strict=True) if one == version]
+        held = [(moment - grace, end + grace) for (moment, one), end in zip(moves, ends, strict=True) if one == version]
         assert any(moment <= ended and began <= end for moment, end in held)
 
 
