@@ -78,7 +78,7 @@ async def _answered(pool: Pool, window: Window, gate: asyncio.Semaphore) -> Answ
 
     Through the gate go as many groups as keep the processes busy: the time that one may take is its own alone.
     """
-    different = sorted(set(window.texts), key=lambda row: -sum(map(len, row)))
+    different = sorted(dict.fromkeys(window.texts), key=lambda row: -sum(map(len, row)))
     groups = [different[start : start + _TOGETHER] for start in range(0, len(different), _TOGETHER)]
     found: dict[tuple[str, ...], Record] = {}
     failed: dict[tuple[str, ...], str] = {}

@@ -23,7 +23,7 @@ from tests.pipelines.conftest import ROOT
 from tests.pipelines.test_explain import decided, films
 
 __all__ = ["decided", "films", "nodes"]
-pytestmark = pytest.mark.filterwarnings("ignore:.*input example was not provided")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*input example was not provided")]
 
 CODE = """
 import os
@@ -206,7 +206,6 @@ def test_what_was_overwritten_meanwhile_is_written_again(steps, words, log_words
     assert "single texts" in told
 
 
-@pytest.mark.slow
 def test_killed_it_goes_on_and_each_row_is_there_once(steps, words):
     source, asked, last = hold_to_kills(steps, words, [0.4, 1.5])
     with source.open("a") as file:
@@ -215,7 +214,6 @@ def test_killed_it_goes_on_and_each_row_is_there_once(steps, words):
     assert "predicted another source, or otherwise" in told
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_twenty_times_it_goes_on_and_each_row_is_there_once(steps, words):
     chance = random.Random(0)
@@ -238,7 +236,6 @@ def test_what_is_wrong_is_told_before_anything_is_answered(steps, words):
     assert (steps.folder / "taken").read_text() == "mine"
 
 
-@pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 @pytest.mark.timeout(290)
 def test_nodes_of_a_cluster_share_the_rows(steps, words, nodes):
