@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dlops.data.text_cleaning import Switches
 from dlops.ml import explainable, hardware
 from dlops.ml.attributions import methods
 from dlops.ml.attributions.masked_text import Masker
-from dlops.ml.engines.engine import Record, Row
 from dlops.ml.settings import Explain
 
 _DEFAULTS = Explain(model="")
@@ -22,11 +22,11 @@ class Explaining:
         self._scorer, self._labels = explainable.opened(folder, folder, hardware.arithmetic("auto"))
         self._masker, self._switches = Masker(self._scorer.tokenizer), switches
 
-    def answers(self, rows: Sequence[Row]) -> list[Record]:
+    def answers(self, rows: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
         """Explain rows of a text, a label (empty for the likeliest) and a method."""
         return [self._explained(*row) for row in rows]
 
-    def _explained(self, text: str, label: str, method: str) -> Record:
+    def _explained(self, text: str, label: str, method: str) -> dict[str, Any]:
         if label and label not in self._labels:
             raise ValueError(f"label: the model knows {', '.join(self._labels)}")
         cleaned = self._switches.clean(text) if self._switches else text
