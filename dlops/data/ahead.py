@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from dlops.config import processor
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -19,7 +20,7 @@ def mapped(function: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[
 
     Items are taken in the caller's thread. What the function raises is raised in its place; then the rest is left.
     """
-    threads = min(_MOST, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    threads = min(_MOST, processor.count())
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Made]] = deque()
         try:

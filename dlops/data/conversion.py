@@ -78,10 +78,7 @@ class Conversion:
             DataError: it lacks a column that the first chunk had.
         """
         roles = self.roles
-        missing = [name for name in roles.columns() if name not in chunk.columns]
-        if missing:
-            there = ", ".join(chunk.columns)
-            raise DataError(f"{chunk.file} has no column {missing[0]!r}.", hint=f"Its columns are {there}.")
+        check_columns(chunk, roles)
         problems: dict[int, str] = {}
         changes, as_read = Changes(), Lengths()
         raw = {name: texts_of(chunk, column, problems) for name, column in roles.texts().items()}
@@ -121,6 +118,18 @@ class Conversion:
         usable = rows if left.all() else rows.filter(pa.array(left))
         texts = [usable[name].combine_chunks() for name in self.roles.texts()]
         return usable.add_column(0, "key", pa.array(staging.keys(*texts)))
+
+
+def check_columns(chunk: Chunk, roles: Roles) -> None:
+    """Refuse a chunk without a column that plays a role.
+
+    Raises:
+        DataError: it lacks one.
+    """
+    missing = [name for name in roles.columns() if name not in chunk.columns]
+    if missing:
+        there = ", ".join(chunk.columns)
+        raise DataError(f"{chunk.file} has no column {missing[0]!r}.", hint=f"Its columns are {there}.")
 
 
 def written(values: Values) -> Any:

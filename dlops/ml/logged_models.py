@@ -117,10 +117,14 @@ def _of_registry(uri: str) -> str:
     found = get_model_name_and_version(client, uri)
     if len(found) == 1:
         return str(client.get_logged_model(found[0]).model_uri)
-    version = client.get_model_version(*found)
+    return of_version(client.get_model_version(*found))
+
+
+def of_version(version: Any) -> str:
+    """Give the URI of the model that a registered version (MLflow's `ModelVersion`) is, as `resolve` does."""
     if model_id(version.source):  # MLflow's own registry says so here, others in the version's model_id
         return str(version.source)
-    return f"models:/{version.model_id}" if version.model_id else f"models:/{found[0]}/{found[1]}"
+    return f"models:/{version.model_id}" if version.model_id else f"models:/{version.name}/{version.version}"
 
 
 def _inside(uri: str, folder: Path, described: dict[str, Any]) -> Folders:

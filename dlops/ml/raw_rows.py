@@ -12,7 +12,6 @@ from dlops.data import columns, conversion
 from dlops.data.columns import Roles, Wanted
 from dlops.data.rows import Chunk, Reject
 from dlops.data.sources import Source
-from dlops.errors import DataError
 
 EMPTY = "the text is empty"
 
@@ -89,10 +88,7 @@ def _take(unread: list[Reject], window: Window) -> None:
 
 def _columns(chunk: Chunk, roles: Roles) -> tuple[list[list[str]], dict[int, str], dict[str, list[Any]]]:
     """Give the texts of a chunk by their roles, what is wrong with a row, and the columns that are kept."""
-    missing = [name for name in roles.columns() if name not in chunk.columns]
-    if missing:
-        there = ", ".join(chunk.columns)
-        raise DataError(f"{chunk.file} has no column {missing[0]!r}.", hint=f"Its columns are {there}.")
+    conversion.check_columns(chunk, roles)
     problems: dict[int, str] = {}
     texts = [conversion.texts_of(chunk, column, problems).to_pylist() for column in roles.texts().values()]
     kept = {name: conversion.written(chunk.columns[name]).to_pylist() for name in roles.keep}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from dlops.config import processor
@@ -32,3 +34,7 @@ def test_the_processors_name(tmp_path):
     assert processor.name(told) == "Some CPU @ 2 GHz"
     told.write_text("flags: sse\n")
     assert processor.name(told) == processor.name(tmp_path / "none") != ""
+
+
+def test_processors_are_counted_as_far_as_this_process_may_use_them():
+    assert 1 <= processor.count() <= (os.cpu_count() or 1)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +61,27 @@ class Steps:
     def artifacts(self, run) -> Path:
         """Give the folder of a run's artifacts."""
         return Path(mlflow.artifacts.download_artifacts(run.info.artifact_uri))
+
+
+def killed(steps, step, words, *, after, seconds):
+    """Start a step, kill it so many seconds after it prints a line that begins so; close its run, and give its id."""
+    before = {run.info.run_id for run in steps.runs()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"pipelines.{step}", *words],
+        **{"cwd": steps.folder, "env": steps.environ, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
+        start_new_session=True,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith(after):
+            break
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (run,) = [run for run in steps.runs() if run.info.run_id not in before]
+    if run.info.status == "RUNNING":
+        steps.client.set_terminated(run.info.run_id, "FAILED")
+    return run.info.run_id
 
 
 EXACT = "precision=32"

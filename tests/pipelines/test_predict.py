@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 
 import deltalake
@@ -19,7 +15,7 @@ from mlflow.models import infer_signature
 from dlops.data.cleaning import Cleaning
 from tests.data.test_cluster import LOOPBACK, nodes
 from tests.ml.conftest import simple_rows
-from tests.pipelines.conftest import ROOT
+from tests.pipelines.conftest import ROOT, killed
 from tests.pipelines.test_explain import decided, films
 
 __all__ = ["decided", "films", "nodes"]
@@ -154,26 +150,6 @@ def rows_of(count):
     return pd.DataFrame({"text": [f"a {'good' if number % 3 else 'bad'} film {number}" for number in range(count)]})
 
 
-def killed(steps, words, seconds):
-    """Start a prediction, and kill it and all it started after so many seconds; close its run."""
-    before = {run.info.run_id for run in steps.runs()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.predict", *words],
-        **{"cwd": steps.folder, "env": steps.environ, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
-        text=True,
-    )
-    for line in process.stdout:
-        if line.startswith("Predicting"):
-            break
-    time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    (run,) = [run for run in steps.runs() if run.info.run_id not in before]
-    if run.info.status == "RUNNING":
-        steps.client.set_terminated(run.info.run_id, "FAILED")
-    return run.info.run_id
-
-
 def hold_to_kills(steps, words, moments):
     source = steps.folder / "new.csv"
     rows_of(20_000).to_csv(source, index=False)
@@ -181,7 +157,9 @@ def hold_to_kills(steps, words, moments):
     steps.run("predict", *asked[:2], f"output={steps.folder}/whole", "shard_rows=250")
     last = ""
     for moment in moments:
-        last = killed(steps, [*asked, *([f"resume_from={last}"] if last else [])], moment)
+        last = killed(
+            steps, "predict", [*asked, *([f"resume_from={last}"] if last else [])], after="Predicting", seconds=moment
+        )
     steps.run("predict", *asked, f"resume_from={last}")
     rows = table(steps.folder / "out")
     assert Counter(row["row"] for row in rows) == Counter(range(20_000))

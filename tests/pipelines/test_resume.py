@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from dlops.ml import checkpoint_artifacts
-from tests.pipelines.conftest import EXACT
+from tests.pipelines.conftest import EXACT, killed
 from tests.pipelines.test_finetune import easy, settings
 
 __all__ = ["easy"]
@@ -31,34 +28,13 @@ def weights(steps, run):
     }
 
 
-def killed(steps, words, moment):
-    """Start a step, kill it and all it started `moment` seconds after its first batch; close its run."""
-    before = {run.info.run_id for run in steps.runs()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.finetune", *words, EXACT],
-        **{"cwd": steps.folder, "env": steps.environ, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
-        start_new_session=True,
-        text=True,
-    )
-    for line in process.stdout:
-        if line.startswith("Model "):
-            break
-    time.sleep(moment)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    (run,) = [run for run in steps.runs() if run.info.run_id not in before]
-    if run.info.status == "RUNNING":
-        steps.client.set_terminated(run.info.run_id, "FAILED")
-    return run.info.run_id
-
-
 def test_a_run_that_is_resumed_twice_ends_as_an_uninterrupted_one(steps, easy, tiny_model):
     chosen = [*settings(tiny_model, "epochs=4", "strategy=freeze_unfreeze"), "checkpoint_seconds=0"]
     whole, _ = steps.run("finetune", *chosen)
     files = steps.client.list_artifacts(whole.info.run_id, checkpoint_artifacts.FOLDER)
     assert len(files) <= checkpoint_artifacts.KEPT, "their number is bounded"
-    first = killed(steps, chosen, 2.5)
-    second = killed(steps, [*chosen, f"resume_from={first}"], 2.5)
+    first = killed(steps, "finetune", [*chosen, EXACT], after="Model ", seconds=2.5)
+    second = killed(steps, "finetune", [*chosen, f"resume_from={first}", EXACT], after="Model ", seconds=2.5)
     steps.client.set_tag(second, "dlops.resumed_from", first)
     resumed, done = steps.run("finetune", *chosen, f"resume_from={second}")
     assert "goes on from checkpoint seed-0-" in done.stdout
@@ -113,7 +89,7 @@ def test_killed_at_ten_random_moments_each_resumed_run_equals_the_uninterrupted_
     expected, moments = weights(steps, whole), random.Random(time.time_ns())
     for _ in range(10):
         moment = moments.uniform(0, taken)
-        run_id = killed(steps, chosen, moment)
+        run_id = killed(steps, "finetune", [*chosen, EXACT], after="Model ", seconds=moment)
         resumed, done = steps.run("finetune", *chosen, f"resume_from={run_id}")
         found = weights(steps, resumed)
         assert all(tensor.equal(found[name]) for name, tensor in expected.items()), (moment, done.stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from dlops.config import processor
 from dlops.ml.engines.pool import Plan
 from dlops.ml.engines.store import Kept
 
@@ -24,24 +25,16 @@ def plan(
     gain nothing; on a GPU they gain most.
     """
     gpus = _gpus() if kept.told.reader != "graph" or _has_cuda() else []
-    if gpus:
-        variables = tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus)
-        return Plan(
-            workers=workers or len(gpus),
-            threads=0,
-            batch=batch or 32,
-            wait=wait,
-            bound=bound,
-            seconds=seconds,
-            clean=clean,
-            variables=variables,
-        )
-    return Plan(workers=workers or processors(), batch=batch or 1, wait=wait, bound=bound, seconds=seconds, clean=clean)
-
-
-def processors() -> int:
-    """Count the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Plan(
+        workers=workers or len(gpus) or processor.count(),
+        threads=0 if gpus else 1,
+        batch=batch or (32 if gpus else 1),
+        wait=wait,
+        bound=bound,
+        seconds=seconds,
+        clean=clean,
+        variables=tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus) or ({},),
+    )
 
 
 def _gpus() -> list[str]:

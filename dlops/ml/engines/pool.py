@@ -111,11 +111,6 @@ class Pool:
             raise EngineError(str(error)) from error
         self._tasks = [asyncio.create_task(self._work(number)) for number in self._live]
 
-    @property
-    def pids(self) -> list[int]:
-        """Numbers of the processes."""
-        return [worker.pid for worker in self._live.values()]
-
     async def answers(self, rows: Sequence[Row]) -> list[Record]:
         """Answer rows.
 

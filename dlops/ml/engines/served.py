@@ -62,7 +62,7 @@ def resolve(reference: str) -> Served:
     if version is None:
         uri = logged_models.resolve(reference)
         return Served(reference, uri, run_id=_run(uri))
-    uri = logged_models.resolve(f"models:/{version.name}/{version.version}")  # of this version, if an alias moves now
+    uri = logged_models.of_version(version)  # not asked for by its alias again, which may move at this moment
     tags: dict[str, str] = version.tags if isinstance(version.tags, dict) else {}
     exports = {
         key.removeprefix(lineage.EXPORT).replace("_", "-"): value

@@ -33,8 +33,6 @@ class Kept:
 
     folder: Path
     told: Description
-    why: str
-    """What it was chosen for."""
     milliseconds: dict[str, float]
     """That a text took on one processor (on a GPU in a batch), by form; empty where nothing was timed."""
 
@@ -84,7 +82,7 @@ def chosen(place: Path, asked: Asked, agreement: float) -> Kept | None:
     try:
         told = json.loads(choice(place, asked, agreement).read_text(encoding="utf-8"))
         folder = place / told["form"]
-        return Kept(folder, engine.described(folder), told["why"], told["milliseconds"])
+        return Kept(folder, engine.described(folder), told["milliseconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

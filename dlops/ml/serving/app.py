@@ -235,16 +235,13 @@ def _health(app: FastAPI, server: Server) -> None:
         """Give MLflow's version, as MLflow's server does; as JSON, if that is asked for, which models answer."""
         if "application/json" not in accept:
             return Response(version("mlflow"), media_type="application/json")
-        traffic = server.traffic
-        roles = {"champion": traffic.champion, "challenger": traffic.challenger, "shadow": traffic.shadow}
         return JSONResponse(
             {
                 "mlflow": version("mlflow"),
                 "dlops": __version__,
                 **{
                     role: {**one.document(), "milliseconds": one.kept.milliseconds}
-                    for role, one in roles.items()
-                    if one
+                    for role, one in server.traffic.roles.items()
                 },
             }
         )
@@ -340,7 +337,7 @@ def _own(app: FastAPI, server: Server) -> None:
         response_model=FeedbackResponse,
         responses={**_PROBLEMS, 404: {"model": Problem, "description": "No answer has this id."}},
     )
-    async def feedback(asked: FeedbackRequest, request: Request) -> Response:
+    async def feedback(asked: FeedbackRequest) -> Response:
         """Take the true label of an earlier answer."""
         identity = asked.id if ":" in asked.id else f"{asked.id}:0"
         if identity not in server.answered:
@@ -359,7 +356,6 @@ def _own(app: FastAPI, server: Server) -> None:
                 true_label=asked.label,
                 model_version=answered_by,
             )
-        del request
         return JSONResponse({"id": identity, "predicted": predicted, "correct": correct})
 
 

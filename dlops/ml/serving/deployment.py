@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +42,6 @@ class Deployment:
     kept: Kept
     pool: Pool
     tally: Tally = field(default_factory=Tally)
-    since: float = field(default_factory=time.time)
 
     @property
     def folder(self) -> Path:
@@ -80,7 +78,6 @@ async def deploy(
     settings: Serve,
     *,
     on_batch: Callable[[int, float], None] | None = None,
-    workers: int = 0,
 ) -> Deployment:
     """Make a version ready: it has answered before anybody asks it.
 
@@ -88,10 +85,10 @@ async def deploy(
         StepFailed: no engine of it can be made or loaded, or it answers otherwise than when it was made.
     """
     try:
-        return await _deployed(model, settings, on_batch, workers)
+        return await _deployed(model, settings, on_batch)
     except _NotAsKept as error:  # it may be damaged: it is made once more
         await asyncio.to_thread(store.forget, error.kept)
-        return await _deployed(model, settings, on_batch, workers)
+        return await _deployed(model, settings, on_batch)
 
 
 class _NotAsKept(StepFailed):
@@ -102,13 +99,11 @@ class _NotAsKept(StepFailed):
         self.kept = kept
 
 
-async def _deployed(
-    model: Served, settings: Serve, on_batch: Callable[[int, float], None] | None, workers: int
-) -> Deployment:
+async def _deployed(model: Served, settings: Serve, on_batch: Callable[[int, float], None] | None) -> Deployment:
     kept = await asyncio.to_thread(store.kept, model, settings.engine, settings.agreement)
     plan = devices.plan(
         kept,
-        workers=workers or settings.workers,
+        workers=settings.workers,
         batch=settings.batch_size,
         wait=settings.batch_wait_ms / 1000,
         bound=settings.queue,

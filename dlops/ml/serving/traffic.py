@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from dlops.errors import DlopsError
 from dlops.ml.engines import served
@@ -60,13 +61,18 @@ class Traffic:
                 if reference and "@" in reference:
                     self._spawn(self._watch(role, reference))
 
+    @property
+    def roles(self) -> dict[str, Deployment]:
+        """The versions that are there, by their roles."""
+        all_roles = {"champion": self.champion, "challenger": self.challenger, "shadow": self.shadow}
+        return {role: found for role, found in all_roles.items() if found}
+
     async def close(self) -> None:
         """Stop watching, and end all processes."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        there = [one for one in (self.champion, self.challenger, self.shadow) if one]
-        await asyncio.gather(*(one.pool.stop() for one in there))
+        await asyncio.gather(*(one.pool.stop() for one in self.roles.values()))
 
     def chosen(self, key: str) -> Deployment:
         """Give the deployment that answers whoever has this key: always the same one, as long as it is there."""
@@ -92,7 +98,7 @@ class Traffic:
     @property
     def replaced(self) -> int:
         """Processes that ended, and were replaced."""
-        return sum(one.pool.replaced for one in (self.champion, self.challenger, self.shadow) if one)
+        return sum(one.pool.replaced for one in self.roles.values())
 
     async def _copied(self, shadow: Deployment, rows: Sequence[Row], found: Sequence[Record]) -> None:
         try:
@@ -158,8 +164,8 @@ class Traffic:
         finally:
             await before.retire()
 
-    def _spawn(self, work: Callable[..., None] | object) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
