@@ -55,7 +55,7 @@ def each(kept: Kept, windows: Iterator[Window], *, clean: bool) -> Iterator[Answ
 
 def _here(kept: Kept, windows: Iterator[Window], clean: bool) -> Iterator[Answered]:
     with _Loop() as loop:
-        pool = Pool(kept.folder, devices.plan(kept, batch=_TOGETHER, seconds=_LONGEST, clean=clean))
+        pool = Pool(kept.folder, devices.plan(kept, batch=_TOGETHER, mixed=False, seconds=_LONGEST, clean=clean))
         try:
             loop.run(pool.start())
         except EngineError as error:
@@ -139,7 +139,7 @@ def _spread(kept: Kept, windows: Iterator[Window], clean: bool) -> Iterator[Answ
     there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = int(there.get("GPU", 0))
     sent = ray.put(packed.files(kept.folder))
-    plan = Plan(workers=1, threads=0 if gpus else 1, batch=_TOGETHER, seconds=_LONGEST, clean=clean)
+    plan = Plan(workers=1, threads=0 if gpus else 1, batch=_TOGETHER, mixed=False, seconds=_LONGEST, clean=clean)
     for some in _batches(windows, 4 * max(1, gpus or int(there.get("CPU", 1)))):
         rows = ray.data.from_items([{"window": pickle.dumps(window)} for window in some], override_num_blocks=len(some))
         work = rows.map_batches(

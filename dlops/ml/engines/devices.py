@@ -18,6 +18,7 @@ def plan(
     bound: int = 1 << 30,
     seconds: float = 60.0,
     clean: bool = False,
+    mixed: bool = True,
 ) -> Plan:
     """Say what suits this machine; 0 workers are one for each processor or GPU, 0 rows of a batch what is fast there.
 
@@ -33,6 +34,7 @@ def plan(
         bound=bound,
         seconds=seconds,
         clean=clean,
+        mixed=mixed,
         variables=tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus) or ({},),
     )
 

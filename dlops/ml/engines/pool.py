@@ -40,7 +40,9 @@ class Plan:
     threads: int = 1
     """Of each process; 0 leaves that to its library."""
     batch: int = 1
-    """Rows that a process takes at once, of as many requests as it needs."""
+    """Rows that a process takes at once."""
+    mixed: bool = True
+    """Whether they are of as many requests as it needs; else the same request is always answered by the same sums."""
     wait: float = 0.0
     """Seconds that a process waits for a batch to fill while others compute; a lone request never waits."""
     bound: int = 1 << 30
@@ -224,7 +226,7 @@ class Pool:
     def _taken(self) -> list[tuple[_Asked, int]]:
         """Take rows of the requests in turn; one that is asked again comes alone."""
         taken: list[tuple[_Asked, int]] = []
-        while self._queue and len(taken) < self.plan.batch:
+        while self._queue and len(taken) < self.plan.batch and (self.plan.mixed or not taken):
             asked = self._queue[0]
             alone = bool(asked.again)
             if alone and taken:

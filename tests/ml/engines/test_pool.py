@@ -1,0 +1,66 @@
+"""Rows are handed to processes in turn: of several requests together, or each request for itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+
+from dlops.ml.engines.engine import MODEL, Description
+from dlops.ml.engines.pool import Plan, Pool
+
+CODE = """
+import time
+import mlflow
+
+class Counting(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        time.sleep(0.3)  # so that the rest waits meanwhile
+        return [len(model_input)] * len(model_input)
+
+mlflow.models.set_model(Counting())
+"""
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory):
+    """An engine that answers each row with the number of rows that it was asked together with."""
+    folder = tmp_path_factory.mktemp("counting")
+    (folder / "counting.py").write_text(CODE)
+    mlflow.pyfunc.save_model(
+        folder / MODEL,
+        python_model=str(folder / "counting.py"),
+        signature=infer_signature(pd.DataFrame({"text": ["a text"]}), [1]),
+        pip_requirements=[],
+    )
+    Description("pyfunc", "pyfunc", ("text",), "models:/m-0").write(folder)
+    return folder
+
+
+def together(folder, plan, sizes):
+    """Ask for rows of several requests at once; for each request, how many rows each of its own was asked with."""
+
+    async def ask():
+        pool = Pool(folder, plan)
+        await pool.start()
+        try:
+            first = asyncio.create_task(pool.answers([["first"]]))
+            await asyncio.sleep(0.1)  # the process is busy with it, and the others wait
+            found = await asyncio.gather(*(pool.answers([["a text"]] * size) for size in sizes))
+            await first
+            return [[answer["label"] for answer in answers] for answers in found]
+        finally:
+            await pool.stop()
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.filterwarnings("ignore:.*input example was not provided")
+def test_a_batch_is_of_several_requests_unless_it_shall_not_be(counting):
+    mixed = together(counting, Plan(workers=1, batch=4), [3, 3])
+    assert mixed == [[4, 4, 4], [4, 2, 2]]
+    apart = together(counting, Plan(workers=1, batch=4, mixed=False), [3, 3])
+    assert apart == [[3, 3, 3], [3, 3, 3]]
