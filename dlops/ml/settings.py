@@ -344,6 +344,13 @@ class Serve(Answering):
     """How texts are logged: without what is likely personal (addresses, numbers), as they are, or not at all."""
     log_seconds: Annotated[float, Range(0.1, 3600.0)] = 5.0
     """Seconds after which what waits is written: as much may be lost where the server is killed."""
+    path: str = "/"
+    """On a Ray cluster, path below which the endpoints are: one address serves several models."""
+    replicas: Annotated[int, Range(1, 1000)] = 1
+    """On a Ray cluster, how many of the server there are, each with `workers` processes (1 when 0) on as many
+    processors, and a GPU where the cluster has any."""
+    max_replicas: Annotated[int, Range(0, 1000)] = 0
+    """On a Ray cluster, how many there may be while many ask; 0 adds none."""
     drain_seconds: Annotated[float, Range(0.0, 3600.0)] = 8.0
     """Seconds that requests have to end when the server is asked to; a launched run is killed 10 seconds after it."""
 

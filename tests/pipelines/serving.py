@@ -23,12 +23,15 @@ class Served:
     url: str
     process: subprocess.Popen
     lines: list[str] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    """Of every request."""
 
-    def post(self, path, json=None, **more):
-        return requests.post(f"{self.url}{path}", json=json, timeout=60, **more)
+    def post(self, path, json=None, headers=None, **more):
+        headers = {**self.headers, **(headers or {})}
+        return requests.post(f"{self.url}{path}", json=json, headers=headers, timeout=60, **more)
 
-    def get(self, path, **more):
-        return requests.get(f"{self.url}{path}", timeout=60, **more)
+    def get(self, path, headers=None, **more):
+        return requests.get(f"{self.url}{path}", headers={**self.headers, **(headers or {})}, timeout=60, **more)
 
     def workers(self):
         """Give the processes that answer."""
@@ -45,8 +48,8 @@ class Served:
 
 
 @contextmanager
-def serving(steps, model, *words, **environ):
-    """Serve a model on a free port; at the end ask the server to end, and hold it to doing so."""
+def serving(steps, model, *words, ends_with=130, **environ):
+    """Serve a model on a free port; at the end ask the server to end, and hold it to doing so, and to its exit code."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines.serve", f"model={model}", "port=0", *words],
         cwd=steps.folder,
@@ -72,10 +75,38 @@ def serving(steps, model, *words, **environ):
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         code = process.wait(30)
-        assert code == 130, "\n".join([*found.lines, f"exit code {code}"])
+        assert code == ends_with, "\n".join([*found.lines, f"exit code {code}"])
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         reader.join(10)
         process.stdout.close()
+
+
+def under_load(server, work):
+    """Let clients ask while something is done; give the statuses, and for each answer its version and its moments."""
+    over = threading.Event()
+    found = []
+
+    def ask():
+        with requests.Session() as session:
+            session.headers.update(server.headers)
+            while not over.is_set():
+                began = time.time()
+                try:
+                    told = session.post(f"{server.url}/predict", json={"text": "good"}, timeout=60)
+                    found.append((told.status_code, told.headers.get("X-Model-Version"), began, time.time()))
+                except requests.ConnectionError:
+                    found.append((0, None, began, time.time()))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        work()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    return found

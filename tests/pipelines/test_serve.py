@@ -28,7 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.data.browser import needs_chromium
 from tests.ml.conftest import simple_rows
-from tests.pipelines.serving import serving
+from tests.pipelines.serving import serving, under_load
 from tests.pipelines.test_explain import decided, films
 from tests.pipelines.test_predict import answers, log_words, words
 from tests.pipelines.typing_browser import Typing
@@ -259,30 +259,6 @@ def test_who_asked_before_the_end_is_answered(steps, words):
             server.process.send_signal(signal.SIGTERM)
             assert [ask.result().status_code for ask in asks] == [200] * 6
         assert server.process.wait(20) == 130
-
-
-def under_load(server, work):
-    """Let clients ask while something is done; give the statuses, and for each answer its version and its moments."""
-    over = threading.Event()
-    found = []
-
-    def ask():
-        with requests.Session() as session:
-            while not over.is_set():
-                began = time.time()
-                told = session.post(f"{server.url}/predict", json={"text": "good"}, timeout=60)
-                found.append((told.status_code, told.headers.get("X-Model-Version"), began, time.time()))
-
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        work()
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-    return found
 
 
 def hold_to_moves(steps, words, times):

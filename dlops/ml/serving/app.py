@@ -7,7 +7,6 @@ import json
 import math
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +29,7 @@ from dlops.ml.serving.explainer import Explainer
 from dlops.ml.serving.invocations import Invocations
 from dlops.ml.serving.limits import Application, Limits
 from dlops.ml.serving.metrics import CONTENT_TYPE, Metrics
+from dlops.ml.serving.peers import Alone, Peers
 from dlops.ml.serving.schemas import (
     ExplainRequest,
     ExplainResponse,
@@ -43,8 +43,6 @@ from dlops.ml.serving.traffic import Traffic, share
 from dlops.ml.serving.traffic_log import TrafficLog
 from dlops.ml.settings import Serve
 
-_REMEMBERED = 100_000
-"""Answers that feedback may name."""
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": told}
     for status, told in {
@@ -63,7 +61,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 class Server:
     """What the endpoints share."""
 
-    def __init__(self, settings: Serve, *, token: str | None = None) -> None:
+    def __init__(self, settings: Serve, *, token: str | None = None, peers: Peers | None = None) -> None:
         self.settings, self.metrics = settings, Metrics()
         self.traffic = Traffic(settings, self.metrics)
         self.metrics.watch(waiting=lambda: self.traffic.waiting, replaced=lambda: self.traffic.replaced)
@@ -72,9 +70,7 @@ class Server:
         self.log: TrafficLog | None = None
         self.ready = False
         """Whether the model has answered."""
-        self.answered: OrderedDict[str, tuple[Any, str]] = OrderedDict()
-        """Label and version of the latest answers, by their ids."""
-        self.token = token
+        self.token, self.peers = token, peers or Alone()
 
     async def open(self) -> None:
         """Make the models ready.
@@ -126,19 +122,16 @@ class Server:
             self.metrics.error("engine")
             raise
         identity = request.state.request_id
-        self.metrics.answered(by.model.version or by.model.uri, len(rows))
-        self._remember(identity, found, by)
+        answered_by = by.model.version or by.model.uri
+        self.metrics.answered(answered_by, len(rows))
+        self.peers.remember(
+            {f"{identity}:{place}": (record.get("label"), answered_by) for place, record in enumerate(found)}
+        )
         if self.log and sampled(identity, self.settings.log_share):
             milliseconds = 1000 * (time.perf_counter() - began)
             for place, (row, record) in enumerate(zip(rows, found, strict=True)):
                 self._log_answer(self.log, endpoint, identity, place, key, row, record, by, milliseconds)
         return found, by
-
-    def _remember(self, identity: str, found: Sequence[Record], by: Deployment) -> None:
-        for place, record in enumerate(found):
-            self.answered[f"{identity}:{place}"] = record.get("label"), by.model.version or by.model.uri
-        while len(self.answered) > _REMEMBERED:
-            self.answered.popitem(last=False)
 
     @staticmethod
     def _log_answer(
@@ -249,7 +242,8 @@ def _health(app: FastAPI, server: Server) -> None:
     @app.get("/metrics", response_class=Response, responses={401: _PROBLEMS[401]})
     async def metrics() -> Response:
         """Give counters and gauges for Prometheus."""
-        return Response(server.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        told = await server.peers.metrics(server.metrics.text())
+        return Response(told, headers={"Content-Type": CONTENT_TYPE})
 
 
 def _mlflow(app: FastAPI, server: Server) -> None:
@@ -340,9 +334,10 @@ def _own(app: FastAPI, server: Server) -> None:
     async def feedback(asked: FeedbackRequest) -> Response:
         """Take the true label of an earlier answer."""
         identity = asked.id if ":" in asked.id else f"{asked.id}:0"
-        if identity not in server.answered:
+        answered = await server.peers.recall(identity)
+        if answered is None:
             raise HTTPException(404, f"No answer of late has the id {asked.id!r}.")
-        predicted, answered_by = server.answered[identity]
+        predicted, answered_by = answered
         correct = bool(predicted == asked.label)
         server.metrics.feedback(answered_by, correct=correct)
         if server.log:

@@ -47,6 +47,7 @@ class Limits:
         identity = asked.decode() if _ID.fullmatch(asked) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = identity
         began, status = time.perf_counter(), 0
+        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -56,14 +57,13 @@ class Limits:
             await send(message)
 
         try:
-            refused = self._refused(scope["path"], headers)
+            refused = self._refused(path, headers)
             if refused:
                 await _respond(answer, *refused)
                 return
             await self._held(scope, receive, answer)
         finally:
-            path = scope["path"] if scope["path"] in KNOWN else "other"
-            self._metrics.request(path, status or 499, time.perf_counter() - began)
+            self._metrics.request(path if path in KNOWN else "other", status or 499, time.perf_counter() - began)
 
     async def _held(self, scope: Scope, receive: Receive, answer: Send) -> None:
         """Read the body, no more and no longer than it may be, and let the application answer while somebody waits."""

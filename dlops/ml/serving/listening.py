@@ -9,13 +9,18 @@ import resource
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TypeAlias
 
 import uvicorn
 
 from dlops.errors import StepFailed, UsageError
 from dlops.ml.serving.app import Server, create
 from dlops.ml.settings import Serve
+
+Ready: TypeAlias = Callable[[str, Mapping[str, str | None]], None]
+"""Told where a server answers, and the version that does, as `Deployment.document` names it."""
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG = 2048
@@ -31,8 +36,8 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def run(settings: Serve, ready: Callable[[str, Server], None]) -> int:
-    """Serve until a signal asks for the end, and give that signal; `ready` is told the URL once the model has answered.
+def run(settings: Serve, ready: Ready) -> int:
+    """Serve until a signal asks for the end, and give that signal; `ready` is told once the model has answered.
 
     Raises:
         UsageError: the address is taken, or the token, certificate or key is none.
@@ -40,8 +45,8 @@ def run(settings: Serve, ready: Callable[[str, Server], None]) -> int:
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each connection takes one; the soft limit is often 1,024
-    token = _token(settings)
-    _check_certificate(settings)
+    secret = token(settings)
+    check_certificate(settings)
     listener = _listener(settings)
     config = uvicorn.Config(
         lambda: None,
@@ -56,7 +61,7 @@ def run(settings: Serve, ready: Callable[[str, Server], None]) -> int:
     )
     loop = config.get_loop_factory()
     with contextlib.closing(listener), _handlers_kept(), asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(_served(settings, token, config, listener, ready))
+        return runner.run(_served(settings, secret, config, listener, ready))
 
 
 @contextlib.contextmanager
@@ -75,7 +80,7 @@ async def _served(
     token: str | None,
     config: uvicorn.Config,
     listener: socket.socket,
-    ready: Callable[[str, Server], None],
+    ready: Ready,
 ) -> int:
     server = Server(settings, token=token)
     config.app = create(server)
@@ -89,7 +94,7 @@ async def _served(
         opening.cancel()
 
     loop = asyncio.get_running_loop()
-    opening = asyncio.create_task(_opened(server, lambda: ready(url(settings, listener), server)))
+    opening = asyncio.create_task(_opened(server, partial(ready, url(settings, listener))))
     for number in _ENDING:
         loop.add_signal_handler(number, end, number)
     opening.add_done_callback(lambda _: setattr(listening, "should_exit", listening.should_exit or _failed(opening)))
@@ -102,9 +107,10 @@ async def _served(
     return asked
 
 
-async def _opened(server: Server, ready: Callable[[], None]) -> None:
+async def _opened(server: Server, ready: Callable[[Mapping[str, str | None]], None]) -> None:
     await server.open()
-    await asyncio.to_thread(ready)
+    assert server.traffic.champion
+    await asyncio.to_thread(ready, server.traffic.champion.document())
 
 
 def _failed(task: asyncio.Task[None]) -> bool:
@@ -134,7 +140,12 @@ def _listener(settings: Serve) -> socket.socket:
     return listener
 
 
-def _token(settings: Serve) -> str | None:
+def token(settings: Serve) -> str | None:
+    """Read the token that every request must carry.
+
+    Raises:
+        UsageError: the variable that is to hold it is not there, or is empty.
+    """
     if settings.token_variable is None:
         return None
     found = os.environ.get(settings.token_variable, "")
@@ -146,7 +157,13 @@ def _token(settings: Serve) -> str | None:
     return found
 
 
-def _check_certificate(settings: Serve) -> None:
+def check_certificate(settings: Serve) -> None:
+    """Look whether the server's certificate can be used.
+
+    Raises:
+        UsageError: it is named without its key, or the other way round.
+        StepFailed: it cannot be read.
+    """
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise UsageError("tls_cert and tls_key go together.")
     if settings.tls_cert:

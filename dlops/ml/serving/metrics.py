@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
@@ -14,6 +14,10 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 if TYPE_CHECKING:
     from dlops.ml.serving.deployment import Deployment
@@ -99,3 +103,27 @@ class Metrics:
     def text(self) -> bytes:
         """Give all of it as Prometheus reads it."""
         return bytes(generate_latest(self._registry))
+
+
+def merged(told: Mapping[str, bytes]) -> bytes:
+    """Join what several servers tell, each of whose samples then names its server, as the label `replica`."""
+    families: dict[str, Metric] = {}
+    for replica, text in sorted(told.items()):
+        for family in text_string_to_metric_families(text.decode()):
+            whole = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            whole.samples += [
+                Sample(one.name, {**one.labels, "replica": replica}, one.value, one.timestamp) for one in family.samples
+            ]
+    registry = CollectorRegistry()
+    registry.register(_Collected(list(families.values())))
+    return bytes(generate_latest(registry))
+
+
+class _Collected(Collector):
+    """Metrics that were collected elsewhere."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
