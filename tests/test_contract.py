@@ -18,6 +18,17 @@ from dlops.project import spec
 from dlops.steps import STEPS
 
 ROOT = Path(__file__).parents[1]
+AHEAD = {
+    "ingest": ["mlflow", "dlops.data.preparation"],
+    "finetune": ["mlflow", "dlops.ml.fine_tuning"],
+    "tune": ["mlflow", "dlops.ml.search.in_process"],
+    "evaluate": ["mlflow", "dlops.ml.judging"],
+    "explain": ["mlflow", "dlops.ml.explaining"],
+    "register": ["mlflow", "dlops.ml.registration"],
+    "serve": ["mlflow", "dlops.ml.serving.listening"],
+    "predict": ["mlflow", "dlops.ml.bulk_answers"],
+}
+"""What is imported while the run is being made: what each step imports first, and takes longest."""
 NAMES = [step.name for step in STEPS]
 
 
@@ -40,7 +51,7 @@ def entry_point(name: str) -> str:
     """Write a step's entry point as MLproject holds it."""
     parameters = schema.parameters(getattr(settings, name.capitalize()))
     words = " ".join(f"{parameter.name}={{{parameter.name}}}" for parameter in parameters)
-    lines = [f"  {name}:", "    parameters:", *map(declared, parameters)]
+    lines = [f"  {name}:", f"    ahead: [{', '.join(AHEAD[name])}]", "    parameters:", *map(declared, parameters)]
     return "\n".join([*lines, f'    command: "python -m pipelines.{name} {words}"']) + "\n"
 
 

@@ -108,6 +108,7 @@ class Plan:
             entry_point=self.entry_point.name,
             target=self.target,
             command=self.command(placed=True),
+            ahead=self.entry_point.ahead,
             folder=str(self.source.folder),
             tree=str(self.source.tree or ""),
             tracking_uri=self.tracking_uri,

@@ -25,6 +25,8 @@ class EntryPoint:
     name: str
     command: str
     parameters: tuple[Parameter, ...] = ()
+    ahead: tuple[str, ...] = ()
+    """Modules that its command may find imported; stock MLflow knows nothing of that, and does without."""
 
     def unknown_placeholders(self) -> list[str]:
         """List the `{names}` in the command that no parameter fills; `${HOME}` is the shell's own affair."""
@@ -120,7 +122,11 @@ def _entry_point(name: str, body: Any, where: str, problems: list[str]) -> Entry
         command = ""
     stated = _mapping(fields.get("parameters"), f"{where}: parameters", problems)
     parameters = tuple(_parameter(str(key), value, where, problems) for key, value in stated.items())
-    entry_point = EntryPoint(name, command, parameters)
+    ahead = fields.get("ahead") or []
+    if not isinstance(ahead, list) or not all(isinstance(module, str) for module in ahead):
+        problems.append(f"{where}: ahead is a list of modules, not {ahead!r}")
+        ahead = []
+    entry_point = EntryPoint(name, command, parameters, tuple(ahead))
     problems += [
         f"{where}: its command uses {{{unknown}}}, which is no parameter of it; {{{{{unknown}}}}} keeps the braces"
         for unknown in entry_point.unknown_placeholders()

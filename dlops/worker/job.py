@@ -19,6 +19,8 @@ class Job:
     """Shell text; a key of `inputs` or `outputs` in it stands for that path, of `downloads` for a copy of that URI."""
     folder: str
     """Absolute path of the project's files, where the command runs; empty where they come as an `archive`."""
+    ahead: tuple[str, ...] = ()
+    """Modules that the command, a Python module itself, may find imported: that is done while its run is being made."""
     archive: str = ""
     """A tar archive of the project's files, unpacked for this job."""
     probe: bool = False

@@ -27,6 +27,7 @@ from dlops.worker.fetch import fetch
 from dlops.worker.guard import Guard
 from dlops.worker.job import Job
 from dlops.worker.record import Over, Record
+from dlops.worker.standby import Standby
 from dlops.worker.work_trees import Hold
 
 _TAIL = 65536
@@ -35,6 +36,8 @@ _DRAIN = 1.0
 """Seconds for which the output of a command that is over is still read, when something it left behind goes on."""
 _PATIENCE = 120.0
 """Seconds for which a tracking store that is away is asked for what was uploaded for the run."""
+_RUN_ID = 32
+"""Letters of a run's id."""
 _PROGRESS = ("done", "total", "unit", "text", "table")
 
 
@@ -49,14 +52,20 @@ class Supervisor:
         self._origins: dict[str, str] = {}
         self._stream = masking.Stream(job.secrets)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._environment = _environment(job)
+        self._standby = Standby.begun(job, self._environment, {processes.MARK: "0" * _RUN_ID})
 
     def run(self) -> bool:
         """Run the job, and say whether it ended well; what else there is to say is said in events."""
         signal.signal(signal.SIGTERM, self._ask_to_end)
         signal.signal(signal.SIGINT, self._ask_to_end)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        with Hold(Path(self._job.tree)) if self._job.tree else contextlib.nullcontext():
-            return self._run()
+        try:
+            with Hold(Path(self._job.tree)) if self._job.tree else contextlib.nullcontext():
+                return self._run()
+        finally:
+            if self._standby:
+                self._standby.dismiss()
 
     def _run(self) -> bool:
         began = time.monotonic()
@@ -131,23 +140,20 @@ class Supervisor:
         return scratch_folder / "project"
 
     def _start(self, command: str, record: Record, project: Path, folder: Path) -> subprocess.Popen[bytes]:
-        left_out = {*self._job.unset, *tracking.own_settings(), "MLFLOW_EXPERIMENT_NAME"}
-        environment = {name: value for name, value in os.environ.items() if name not in left_out}
-        environment.update(
-            DLOPS_VARIABLES=",".join(self._job.variables),
-            PATH=os.pathsep.join([*self._job.path, environment.get("PATH", os.defpath)]),
-            PYTHONUNBUFFERED="1",
-            MLFLOW_TRACKING_URI=self._job.tracking_uri,
-            MLFLOW_EXPERIMENT_ID=record.experiment_id,
-            MLFLOW_RUN_ID=record.run_id,
-            DLOPS_PROGRESS=str(folder / "progress.json"),
-            DLOPS_ORIGINS=json.dumps(self._origins),
-        )
-        environment[processes.MARK] = record.run_id
+        variables = {
+            "MLFLOW_EXPERIMENT_ID": record.experiment_id,
+            "MLFLOW_RUN_ID": record.run_id,
+            "DLOPS_PROGRESS": str(folder / "progress.json"),
+            "DLOPS_ORIGINS": json.dumps(self._origins),
+            processes.MARK: record.run_id,
+        }
+        standby, self._standby = self._standby, None
+        if standby and (child := standby.become(command, variables)):
+            return child
         return subprocess.Popen(
             [shutil.which("bash") or "/bin/sh", "-c", command],
             cwd=project,
-            env=environment,
+            env={**self._environment, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -234,6 +240,20 @@ class Supervisor:
 
     def _ask_to_end(self, _number: int, _frame: FrameType | None) -> None:
         self._asked += 1
+
+
+def _environment(job: Job) -> dict[str, str]:
+    """Give the variables of the command, but for those that name its run."""
+    tracking.settle()  # MLflow may still be being imported, which does it too
+    left_out = {*job.unset, *tracking.own_settings(), "MLFLOW_EXPERIMENT_NAME"}
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    return {
+        **environment,
+        "DLOPS_VARIABLES": ",".join(job.variables),
+        "PATH": os.pathsep.join([*job.path, environment.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+        "MLFLOW_TRACKING_URI": job.tracking_uri,
+    }
 
 
 def _wait(child: subprocess.Popen[bytes], seconds: float) -> None:

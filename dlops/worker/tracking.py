@@ -30,7 +30,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # `patiently` asks again
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-_OWN: set[str] = set()
+_OWN = frozenset({"MLFLOW_HTTP_REQUEST_MAX_RETRIES"} - os.environ.keys())
 _FINAL = frozenset(
     {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED"}
 )
@@ -46,9 +46,15 @@ def load() -> None:
         _mlflow_client()
 
 
+def settle() -> None:
+    """Set what MLflow reads here, and in commands that are started from here."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
 def own_settings() -> frozenset[str]:
     """Name the variables that were set here and are no command's: it waits longer for a server, having nothing else."""
-    return frozenset(_OWN)
+    return _OWN
 
 
 def connect(uri: str, lock_folder: str = "") -> MlflowClient:
@@ -130,9 +136,7 @@ def patiently(call: Callable[[], Result], *, seconds: float) -> Result:
 def _mlflow_client() -> Any:
     """Import MLflow the way its own skinny package installs it: without the data-frame stack."""
     if "mlflow" not in sys.modules:
-        _OWN.update({"MLFLOW_HTTP_REQUEST_MAX_RETRIES"} - os.environ.keys())
-        for name, value in _SETTINGS.items():
-            os.environ.setdefault(name, value)
+        settle()
         left_out = [name for name in _NOT_IN_SKINNY if name not in sys.modules]
         sys.modules.update(dict.fromkeys(left_out))  # type: ignore[arg-type]  # None: "not installed"
         try:
