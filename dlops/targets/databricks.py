@@ -4,59 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
-import logging
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from dlops import __version__
-from dlops.errors import UnreachableError
 from dlops.targets import databricks_task
-from dlops.targets.interface import ClusterSettings, State, is_loopback
-from dlops.worker import masking, tracking
+from dlops.targets.interface import State
+from dlops.targets.workspace import DatabricksSettings, Workspace
+from dlops.worker import masking
 from dlops.worker.job import Job
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.jobs import Run
 
-Answer = TypeVar("Answer")
-
 _TASK = "task.py"
-_PATIENCE = 120
-"""Seconds for which a workspace that is busy or away is asked again, by the SDK."""
-_TIMEOUT = 60
 _CANCELLED = ("CANCELED", "USER_CANCELED")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatabricksSettings(ClusterSettings):
-    """A target of `kind: databricks`; who we are is the SDK's affair: a profile, or its environment variables."""
-
-    folder: str
-    """Where jobs are put: a Unity Catalog volume (`/Volumes/…`), or workspace files (`/Workspace/…`)."""
-    profile: str = ""
-    """A section of `~/.databrickscfg`."""
-    host: str = ""
-    """The workspace's address, where no profile says it."""
-    cluster: str = ""
-    """Id of a cluster that is there."""
-    new_cluster: Mapping[str, Any] = field(default_factory=dict)
-    """A cluster for this job alone, as Jobs 2.2 describes it (`node_type_id`, `spark_version`, `policy_id` …)."""
-    serverless: bool = False
-    """Whether it runs on serverless compute."""
-    accelerator: str = ""
-    """GPU of serverless compute, such as `GPU_1xA10`."""
-    environment_version: str = "4"
-    """Of serverless compute."""
-    secrets: Mapping[str, str] = field(default_factory=dict)
-    """Environment variable → `SCOPE/KEY`, read where the job runs."""
-    time_limit_minutes: int = 0
-    """After which Databricks ends the job; never when 0."""
 
 
 class Databricks:
@@ -66,11 +29,12 @@ class Databricks:
 
     def __init__(self, name: str, settings: DatabricksSettings) -> None:
         self.name, self.settings = name, settings
-        self.on_loopback = is_loopback(settings.host)
+        self._workspace = Workspace(name, settings)
+        self.on_loopback = self._workspace.on_loopback
 
     def problems(self, job: Job) -> list[str]:
         """Check what needs no answer of the workspace."""
-        return [*self._of_compute(), *self._of_folder(), *self._of_secrets(job), *self._of_profile(job)]
+        return [*self._of_compute(), *self._of_folder(), *self._workspace.problems(job), *self._of_parameters(job)]
 
     def submit(self, job: Job, package: Path, key: str) -> str:
         """Put the package into the workspace and submit the job; the run's id is the token by which it begins once."""
@@ -94,21 +58,20 @@ class Databricks:
             return json.dumps({"kind": "databricks", "host": client.config.host, "run": begun.run_id, "folder": folder})
 
         try:
-            return self._asked(submit)
+            return self._workspace.asked(submit)
         except BaseException:
             with contextlib.suppress(Exception):  # should an answer be lost, and the job there, it cannot begin either
-                self._asked(lambda client: _remove(client, folder))
+                self._workspace.asked(lambda client: _remove(client, folder))
             raise
 
     def owns(self, handle: str) -> bool:
         """Compare the addresses of the workspaces."""
         found = json.loads(handle)
-        host = self._asked(lambda client: client.config.host)
-        return bool(found.get("kind") == "databricks" and found.get("host") == host)
+        return bool(found.get("kind") == "databricks" and found.get("host") == self._workspace.host())
 
     def page(self, handle: str) -> str:
         """Give the address of the job's page."""
-        return self._asked(lambda client: client.jobs.get_run(_run(handle)).run_page_url or "")
+        return self._workspace.asked(lambda client: client.jobs.get_run(_run(handle)).run_page_url or "")
 
     def state(self, handle: str) -> State:
         """Ask the workspace."""
@@ -120,15 +83,15 @@ class Databricks:
             except NotFound:
                 return State(over=True, text="The workspace knows nothing of this job.")
 
-        return self._asked(ask)
+        return self._workspace.asked(ask)
 
     def stop(self, handle: str) -> None:
         """Cancel the run."""
-        self._asked(lambda client: client.jobs.cancel_run(_run(handle)))
+        self._workspace.asked(lambda client: client.jobs.cancel_run(_run(handle)))
 
     def tidy(self, handle: str) -> None:
         """Remove the job's folder."""
-        self._asked(lambda client: _remove(client, str(json.loads(handle)["folder"])))
+        self._workspace.asked(lambda client: _remove(client, str(json.loads(handle)["folder"])))
 
     def log(self, handle: str) -> str:
         """Give the end of what the task printed, with its error."""
@@ -139,7 +102,7 @@ class Databricks:
             parts = [part for output in outputs for part in (output.logs, output.error_trace or output.error)]
             return "\n".join(filter(None, parts))
 
-        return self._asked(ask)
+        return self._workspace.asked(ask)
 
     def _of_compute(self) -> list[str]:
         chosen = [name for name in ("cluster", "new_cluster", "serverless") if getattr(self.settings, name)]
@@ -168,21 +131,11 @@ class Databricks:
             return []
         return [f"the target {self.name}: folder is below /Volumes/ or /Workspace/, not {self.settings.folder}"]
 
-    def _of_secrets(self, job: Job) -> list[str]:
-        wrong = [name for name, place in self.settings.secrets.items() if place.count("/") != 1]
-        found = [f"the target {self.name}: the secret {name} is named SCOPE/KEY" for name in wrong]
+    def _of_parameters(self, job: Job) -> list[str]:
         if hidden := [name for name, value in job.params.items() if masking.MASK in value]:
             told = ", ".join(hidden)
-            found.append(f"{told} would lie in the workspace: let the entry point read it from a variable (secrets:)")
-        return found
-
-    def _of_profile(self, job: Job) -> list[str]:
-        """The tracking client knows nothing of this target's profile."""
-        profile = self.settings.profile
-        known = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE")
-        if job.tracking_uri != "databricks" or profile in ("", "DEFAULT") or any(name in os.environ for name in known):
-            return []
-        return [f"the tracking store databricks is found by a variable: export DATABRICKS_CONFIG_PROFILE={profile}"]
+            return [f"{told} would lie in the workspace: let the entry point read it from a variable (secrets:)"]
+        return []
 
     def _compute(self, job: Job) -> dict[str, Any]:
         from databricks.sdk.service import compute, jobs
@@ -218,32 +171,6 @@ class Databricks:
 
                 client.workspace.mkdirs(place.rpartition("/")[0])
                 client.workspace.upload(place, content, format=ImportFormat.RAW, overwrite=True)
-
-    def _asked(self, ask: Callable[[WorkspaceClient], Answer]) -> Answer:
-        try:
-            return ask(self._client)
-        except Exception as error:  # the SDK's, requests', and ValueError where nobody says who we are
-            did_not = "do as asked" if str(error).strip() else "answer"
-            raise UnreachableError(
-                f"The Databricks workspace of target {self.name} did not {did_not}: {tracking.first_line(error)}",
-                hint="`databricks auth login`, a profile, or DATABRICKS_HOST with its credentials say who you are.",
-            ) from error
-
-    @functools.cached_property
-    def _client(self) -> WorkspaceClient:
-        from databricks.sdk import WorkspaceClient
-        from databricks.sdk.config import Config
-
-        logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # it tells of what it tries before it knows us
-        named = {name: getattr(self.settings, name) for name in ("profile", "host") if getattr(self.settings, name)}
-        config = Config(
-            **named,
-            product="dlops",
-            product_version=__version__,
-            retry_timeout_seconds=_PATIENCE,
-            http_timeout_seconds=_TIMEOUT,
-        )
-        return WorkspaceClient(config=config)
 
 
 def _remove(client: WorkspaceClient, folder: str) -> None:

@@ -12,6 +12,8 @@ from dlops.worker import masking
 _OF_A_SERVER = re.compile(r"MLFLOW_TRACKING_(USERNAME|PASSWORD|TOKEN|AUTH|INSECURE_TLS)")
 """Variables without which a tracking server lets nobody in."""
 _WORKSPACE = "databricks"
+CATALOG = "databricks-uc"
+"""The registry that goes with it: Unity Catalog's."""
 _OF_A_WORKSPACE = (
     {"DATABRICKS_HOST", "DATABRICKS_TOKEN"},
     {"DATABRICKS_HOST", "DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"},
@@ -50,6 +52,13 @@ def _of_loopback(what: str, uri: str, cluster: Cluster) -> list[str]:
     if is_loopback(uri) and not cluster.on_loopback:
         return [f"the {what} {masking.url(uri)} is this machine's own name for itself: name its host"]
     return []
+
+
+def registry(tracking_uri: str) -> str:
+    """Give the model registry that goes with a tracking store, as MLflow chooses it."""
+    in_workspace = tracking_uri == _WORKSPACE or tracking_uri.startswith(f"{_WORKSPACE}://")
+    chosen = os.environ.get("MLFLOW_REGISTRY_URI", "")
+    return chosen or (tracking_uri.replace(_WORKSPACE, CATALOG, 1) if in_workspace else tracking_uri)
 
 
 def _registry() -> str:

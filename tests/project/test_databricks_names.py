@@ -39,19 +39,3 @@ def test_other_registries_have_names_of_their_own(monkeypatch):
     assert databricks_names.problems("databricks", "/films", values) == []
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "databricks-uc://work")
     assert len(databricks_names.problems("http://h", "films", values)) == 1
-
-
-@pytest.mark.parametrize(
-    ("tracking", "registry"),
-    [
-        ("databricks", "databricks-uc"),
-        ("databricks://work", "databricks-uc://work"),
-        ("http://h", "http://h"),
-        ("sqlite:///x.db", "sqlite:///x.db"),
-    ],
-)
-def test_the_registry_is_the_one_that_mlflow_takes(tracking, registry):
-    from mlflow.tracking._model_registry.utils import _get_default_registry_uri_for_tracking_uri
-
-    assert databricks_names.registry(tracking) == registry
-    assert _get_default_registry_uri_for_tracking_uri(tracking) == registry

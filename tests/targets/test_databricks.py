@@ -10,8 +10,9 @@ import pytest
 
 from dlops.errors import UnreachableError
 from dlops.targets import following, stores
-from dlops.targets.databricks import Databricks, DatabricksSettings, _state
+from dlops.targets.databricks import Databricks, _state
 from dlops.targets.remote import Remote
+from dlops.targets.workspace import DatabricksSettings
 from dlops.worker.job import Job
 from tests import processes
 from tests.targets import databricks_workspace
@@ -162,16 +163,6 @@ def test_a_cluster_that_does_not_exist_is_told(workspace, package):
     with pytest.raises(UnreachableError, match="Cluster none does not exist"):
         target(workspace, cluster="none").submit(plain(), package, "key")
     assert not workspace.sent(), "what was sent is removed"
-
-
-def test_a_profile_is_not_known_to_the_tracking_client(workspace, monkeypatch):
-    monkeypatch.delenv("DATABRICKS_CONFIG_PROFILE", raising=False)
-    monkeypatch.delenv("DATABRICKS_HOST", raising=False)
-    (problem,) = target(workspace, profile="films").problems(plain(tracking_uri="databricks"))
-    assert "export DATABRICKS_CONFIG_PROFILE=films" in problem
-    assert target(workspace, profile="films").problems(plain()) == []
-    monkeypatch.setenv("DATABRICKS_CONFIG_PROFILE", "films")
-    assert target(workspace, profile="films").problems(plain(tracking_uri="databricks")) == []
 
 
 @pytest.mark.parametrize("folder", [VOLUME, "/Workspace/Users/ann/jobs"])

@@ -94,3 +94,19 @@ def test_credentials_of_a_tracking_server_travel_with_the_job(far, bare):
 def test_a_model_registry_of_its_own_is_the_same_there(far, bare, registry, goes):
     bare.setenv("MLFLOW_REGISTRY_URI", registry)
     assert stores.variables("http://h", far) == ({"MLFLOW_REGISTRY_URI": registry} if goes else {})
+
+
+@pytest.mark.parametrize(
+    ("tracking", "registry"),
+    [
+        ("databricks", "databricks-uc"),
+        ("databricks://work", "databricks-uc://work"),
+        ("http://h", "http://h"),
+        ("sqlite:///x.db", "sqlite:///x.db"),
+    ],
+)
+def test_the_registry_is_the_one_that_mlflow_takes(tracking, registry):
+    from mlflow.tracking._model_registry.utils import _get_default_registry_uri_for_tracking_uri
+
+    assert stores.registry(tracking) == registry
+    assert _get_default_registry_uri_for_tracking_uri(tracking) == registry
