@@ -117,7 +117,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool = False, quiet: bool = False
     if outcome.status == "RUNNING":
         from dlops.project import plan
 
-        out().print(outcome.run_id)
+        out().print(_table(outcome) if outcome.outputs else outcome.run_id)
         run = f"{outcome.run_id}{plan.option(outcome.tracking_uri)}"
         err().print(escaped(f"It goes on: `dlops logs {run} -f` follows it, `dlops cancel {run}` ends it."))
         return

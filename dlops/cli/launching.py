@@ -31,7 +31,8 @@ def launch(asked: Callable[[], Request], common: Common) -> None:
         from dlops.project.launch import launch as launched
 
         request = asked()
-        target: Target = expected if request.target in ("", expected.name) else named(request.target)
+        name = request.target or expected.name
+        target: Target = expected if expected.here and name == expected.name else named(name, request.step)
         target = DryRun(target) if common.dry_run else target
         with Follower(quiet=common.quiet, detached=common.detach) as follower:
             outcome = launched(

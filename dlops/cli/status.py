@@ -92,7 +92,8 @@ def _one(run: Run, tracking_uri: str) -> Table:
         *([("job", run.page)] if run.page else []),
     ]
     rows += [("heartbeat", text)] if (text := _heartbeat(run)) else []
-    if run.silent and run.target != "local" and names.cluster(run.target) is None:
+    unheard = run.silent or (going_on and run.heartbeat_s is None)
+    if unheard and run.target != "local" and not names.clusters(run.target):
         rows.append(("note", f"{run.target} is in no targets.yaml here: whether its job still lives is not known"))
     rows += [("progress", words)] if (words := _progress(run)) else []
     rows += [(name, Text(value, "bold")) for name, value in run.outputs.items()]

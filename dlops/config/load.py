@@ -26,6 +26,11 @@ class Setting:
     layer: str
 
     @property
+    def is_changed(self) -> bool:
+        """Whether it is another value than the parameter's default."""
+        return self.value != (self.parameter.default or "")
+
+    @property
     def is_uri(self) -> bool:
         return locations.is_uri(self.value)
 

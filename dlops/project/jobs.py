@@ -18,8 +18,8 @@ _LATE = 2 * HEARTBEAT
 """Seconds without a heartbeat after which the cluster is asked: as long as there is one, all is well."""
 
 
-def close_if_lost(client: MlflowClient, run: Any, away: set[str]) -> bool:
-    """Close an open run whose job its cluster has lost or ended; say whether it is closed now.
+def look_after(client: MlflowClient, run: Any, away: set[str]) -> bool:
+    """Close an open run whose job its cluster has lost or ended, note what it tells; say whether the record is another.
 
     Nobody knows where the cluster does not answer, or this machine does not know the run's target: it stays open.
     The targets in `away` are not asked; one that does not answer is added.
@@ -35,9 +35,10 @@ def close_if_lost(client: MlflowClient, run: Any, away: set[str]) -> bool:
     except UnreachableError:
         away.add(cluster.name)
         return False
+    noted = following.note(client, run, state)
     if state.over:
         following.close(client, run, state, cluster, handle)
-    return state.over
+    return state.over or noted
 
 
 def ask_to_end(client: MlflowClient, run: Any) -> None:
@@ -47,20 +48,37 @@ def ask_to_end(client: MlflowClient, run: Any) -> None:
     nobody is asked.
 
     Raises:
-        UnreachableError: the cluster does not answer.
+        UnreachableError: the cluster does not answer, or nobody else than the cluster could end it.
     """
     if found := _job(run):
         following.ask_to_end(client, run.info.run_id, *found)
+    elif reaper.hosted(run) and not reaper.over(run):
+        target = run.data.tags.get("dlops.target", "")
+        raise UnreachableError(
+            f"Only {target} can end run {run.info.run_id}, and no targets.yaml here has it with the same address.",
+            hint="Cancel it where it was launched, or describe the target here too.",
+        )
     elif reaper.HANDLE in run.data.tags and not reaper.over(run):
         following.say_so(client, run.info.run_id)
+
+
+def log(run: Any) -> str:
+    """Give what an open run's cluster has kept of its log, where no worker keeps it.
+
+    Raises:
+        UnreachableError: the cluster does not answer.
+    """
+    found = _job(run) if reaper.hosted(run) else None
+    return found[0].log(found[1]) if found else ""
 
 
 def _job(run: Any) -> tuple[Cluster, str] | None:
     tags = run.data.tags
     if reaper.over(run) or reaper.HANDLE not in tags:
         return None
-    cluster, handle = names.cluster(tags.get("dlops.target", "local")), tags[reaper.HANDLE]
-    return (cluster, handle) if cluster and _owns(cluster, handle) else None
+    handle = tags[reaper.HANDLE]
+    owners = (cluster for cluster in names.clusters(tags.get("dlops.target", "local")) if _owns(cluster, handle))
+    return next(((cluster, handle) for cluster in owners), None)
 
 
 def _owns(cluster: Cluster, handle: str) -> bool:

@@ -53,10 +53,13 @@ def launch(
     runs.unhurried()
     with _signals_as_interrupts():
         launched = target.start(planned.job(built), show)
-        return _follow(planned, launched, show, leave=(lambda: False) if target.here else leave, detach=detach)
+        asked = (lambda: False) if target.here else leave
+        return _follow(planned, launched, show, leave=asked, detach=detach, stays=target.stays)
 
 
-def _follow(planned: Plan, launched: Launched, show: Show, *, leave: Callable[[], bool], detach: bool) -> Outcome:
+def _follow(
+    planned: Plan, launched: Launched, show: Show, *, leave: Callable[[], bool], detach: bool, stays: bool
+) -> Outcome:
     facts: dict[str, Any] = {
         "step": planned.step,
         "target": planned.target,
@@ -78,7 +81,8 @@ def _follow(planned: Plan, launched: Launched, show: Show, *, leave: Callable[[]
                 elif outcome := _outcome(event, facts, planned):
                     return outcome
         except KeyboardInterrupt as asked:
-            if "run_id" in facts and not interrupted and not isinstance(asked, _Terminated) and _is_left(leave):
+            typed = not isinstance(asked, _Terminated)
+            if "run_id" in facts and not interrupted and (stays or (typed and _is_left(leave))):
                 return Outcome(**facts, status="RUNNING")
             launched.terminate()
             show({"event": "interrupted"})
@@ -96,6 +100,8 @@ def _is_left(leave: Callable[[], bool]) -> bool:
 def _outcome(event: Event, facts: dict[str, Any], planned: Plan) -> Outcome | None:
     """Turn an event that ends the following into the outcome, any other into nothing."""
     match event["event"]:
+        case "ready":
+            return Outcome(**facts, status="RUNNING", outputs=event["outputs"], duration_s=event["duration_s"])
         case "planned":
             return Outcome(**facts, status="PLANNED", plan=planned.as_dict())
         case "failed":
@@ -104,7 +110,8 @@ def _outcome(event: Event, facts: dict[str, Any], planned: Plan) -> Outcome | No
             run_id = facts.get("run_id", "")
             said = runs.close_lost(planned.tracking_uri, run_id) if run_id else event["text"]
             hint = _way_on(planned, run_id) or "Launch it again."
-            error = StepFailed(f"The worker of {planned.step} was killed.\n{said}".strip(), hint=hint)
+            what = f"{planned.step} failed." if event.get("hosted") else f"The worker of {planned.step} was killed."
+            error = StepFailed(f"{what}\n{said}".strip(), hint=hint)
             return Outcome(**facts, status="FAILED", error=error)
         case "ended":
             held: dict[str, Any] = {name: event[name] for name in ("params", "metrics", "outputs") if name in event}

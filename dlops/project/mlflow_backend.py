@@ -55,7 +55,7 @@ class Ray(AbstractBackend):  # type: ignore[misc]  # MLflow has no types
                 experiment=MlflowClient(tracking_uri).get_experiment(experiment_id).name,
                 tracking_uri=tracking_uri,
             )
-            outcome = launch(request, names.named(target), show=lambda _: None, detach=True)
+            outcome = launch(request, names.named(target, entry_point), show=lambda _: None, detach=True)
         except DlopsError as error:
             raise MlflowException(f"{error} {error.hint}".strip()) from error
         return Submitted(outcome.run_id, tracking_uri)

@@ -115,6 +115,7 @@ class Plan:
             experiment=self.experiment,
             run_name=self.run_name,
             params=self.shown_values,
+            changed=tuple(each.parameter.name for each in self.settings if each.is_changed),
             tags=self._tags(environment),
             artifacts=self._artifacts(environment),
             inputs=self._places(written=False),

@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -126,14 +127,14 @@ class Runs:
     def _closed(self, run: Any, away: set[str]) -> Any:
         """Give a run as it is after it was closed, where its worker is dead or its cluster has lost it."""
         closed = self._asked(lambda: reaper.close_if_dead(self._client, run))
-        if closed or self._asked(lambda: jobs.close_if_lost(self._client, run, away)):
+        if closed or self._asked(lambda: jobs.look_after(self._client, run, away)):
             return self._asked(lambda: self._client.get_run(run.info.run_id))
         return run
 
     def _close_lost(self, experiments: list[str], away: set[str]) -> None:
         """Close the runs of jobs that their clusters have lost, however old; clusters in `away` do not answer."""
         for run in self._search(experiments, _PAGE, "attributes.status = 'RUNNING' AND tags.`dlops.handle` != ''"):
-            self._asked(lambda run=run: jobs.close_if_lost(self._client, run, away))
+            self._asked(lambda run=run: jobs.look_after(self._client, run, away))
 
     def every(self) -> Iterator[Any]:
         """Give every run of the store as MLflow knows it, whoever launched it."""
@@ -184,12 +185,16 @@ class Runs:
         """Give what a run printed, piece by piece; with `follow`, until it has ended."""
         found = self._find(run_id)
         shown: set[str] = set()
+        lines: Counter[str] = Counter()
         while True:
             going_on = follow and self.one(found.info.run_id).status == "RUNNING"
             for name in self._asked(lambda: pieces.written(self._client, found.info.run_id)):
                 if name not in shown:
                     shown.add(name)
-                    yield self._text(found.info.run_id, name)
+                    text = self._text(found.info.run_id, name)
+                    yield _unseen(text, lines) if reaper.hosted(found) else text
+            if reaper.hosted(found):
+                yield _unseen(jobs.log(self._asked(lambda: self._client.get_run(found.info.run_id))), lines)
             if not going_on:
                 return
             time.sleep(poll)
@@ -363,6 +368,19 @@ def _described(run: Any, experiment: str) -> Run:
         rerun_of=tags.get("dlops.rerun_of", ""),
         resolved={name.removeprefix(_RESOLVED): value for name, value in tags.items() if name.startswith(_RESOLVED)},
     )
+
+
+def _unseen(text: str, before: Counter[str]) -> str:
+    """Give the lines of a log, of which its end is kept alone, that were not there `before`; count all that are."""
+    now = Counter(lines := text.splitlines(keepends=True))
+    new = now - before
+    before |= now
+    found = []
+    for line in reversed(lines):  # of equal ones the last are new
+        if new[line] > 0:
+            new[line] -= 1
+            found.append(line)
+    return "".join(reversed(found))
 
 
 def _network_error(error: BaseException | None) -> str:

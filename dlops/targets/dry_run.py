@@ -25,7 +25,8 @@ class DryRun:
 
     def __init__(self, instead_of: Target) -> None:
         self._instead_of = instead_of
-        self.name, self.here, self.forgets = instead_of.name, instead_of.here, instead_of.forgets
+        self.name, self.here = instead_of.name, instead_of.here
+        self.forgets, self.stays = instead_of.forgets, instead_of.stays
 
     def ahead(self) -> AbstractContextManager[None]:
         """Begin nothing."""

@@ -84,11 +84,16 @@ class RemoteRun:
             self._unreachable_since = 0.0
         except UnreachableError as error:
             state = State(over=self._given_up(run), text=str(error))
+        self._read(lambda: note(self._client, run, state))
         if state.over:
             self._read(lambda: close(self._client, run, state, self._cluster, self._handle))
         elif "dlops.worker" not in run.data.tags and state.text != self._waiting:
             self._waiting = state.text
             yield {"event": "waiting", "text": state.text}
+        if state.ready:
+            now = self._read(lambda: self._client.get_run(self._run_id))
+            seconds = time.time() - run.info.start_time / 1000
+            yield {"event": "ready", "duration_s": round(seconds, 3), **summary(now)}
 
     def _given_up(self, run: Any) -> bool:
         """Say whether neither the cluster nor a worker that had begun gave a sign for long, by this clock."""
@@ -119,7 +124,9 @@ def ask_to_end(client: MlflowClient, run_id: str, cluster: Cluster, handle: str)
     Raises:
         UnreachableError: the cluster does not answer.
     """
-
+    with contextlib.suppress(Exception):
+        if reaper.hosted(client.get_run(run_id)):
+            _keep_log(client, run_id, cluster, handle)  # it goes with what it is about
     try:
         tracking.patiently(lambda: say_so(client, run_id), seconds=_ASK)
     except tracking.Unreachable as error:
@@ -134,7 +141,8 @@ def ask_to_end(client: MlflowClient, run_id: str, cluster: Cluster, handle: str)
 def say_so(client: MlflowClient, run_id: str) -> None:
     """Write the wish to end into a run's record, and end that of a job that has not begun."""
     client.set_tag(run_id, "dlops.cancel", str(int(time.time())))
-    if "dlops.worker" not in client.get_run(run_id).data.tags:
+    run = client.get_run(run_id)
+    if "dlops.worker" not in run.data.tags and not reaper.hosted(run):
         client.set_tag(run_id, "dlops.error", "cancelled before it began")
         client.set_terminated(run_id, "KILLED")
 
@@ -156,20 +164,38 @@ def close(client: MlflowClient, run: Any, state: State, cluster: Cluster, handle
         time.sleep(_POLL)
     printed = ""
     with contextlib.suppress(UnreachableError):
-        printed = cluster.log(handle).strip()
+        printed = (_keep_log(client, run_id, cluster, handle) if reaper.hosted(run) else cluster.log(handle)).strip()
     with contextlib.suppress(UnreachableError):
         cluster.tidy(handle)
     last = "\n".join(printed.splitlines()[-20:])
-    asked = state.cancelled or "dlops.cancel" in run.data.tags
-    error = "cancelled" if asked else masking.url(f"{last}\n{state.text}".strip())[-8000:]
-    reaper.end(client, run_id, "KILLED" if asked else "FAILED", **{"dlops.error": error})
+    asked = "dlops.cancel" in run.data.tags
+    failed = masking.url(f"{last}\n{state.text}".strip())[-8000:]
+    error = "cancelled" if asked else state.word if state.cancelled else failed
+    reaper.end(client, run_id, "KILLED" if asked or state.cancelled else "FAILED", **{"dlops.error": error})
+
+
+def note(client: MlflowClient, run: Any, state: State) -> bool:
+    """Write into a run's record what its cluster tells for it; say whether any of it is new."""
+    new = {name: value for name, value in state.tags.items() if run.data.tags.get(name) != value}
+    for name, value in new.items():
+        client.set_tag(run.info.run_id, name, value)
+    return bool(new)
+
+
+def _keep_log(client: MlflowClient, run_id: str, cluster: Cluster, handle: str) -> str:
+    """Keep with a run what its cluster has kept of its log, where no worker does; give it."""
+    printed = masking.url(cluster.log(handle))
+    if printed:
+        client.log_text(run_id, printed, pieces.name(1))
+    return printed
 
 
 def _ended(run: Any) -> Event:
     """Tell a run's end: in its worker's words, or that it was closed by somebody else."""
     tags = run.data.tags
     if run.info.status == "FAILED" and "dlops.exit_code" not in tags:
-        return {"event": "lost", "text": tags.get("dlops.error", "")}
+        lost = {"event": "lost", "text": tags.get("dlops.error", "")}
+        return {**lost, "hosted": True} if reaper.hosted(run) else lost
     return {
         "event": "ended",
         "status": run.info.status,

@@ -38,9 +38,11 @@ class Target(Protocol):
 
     name: str
     here: bool
+    """Whether it is this machine: its folders, its interpreter, the environments that are built on it."""
     forgets: bool
     """Whether what a job leaves in its machine's own folders is lost."""
-    """Whether it is this machine: its folders, its interpreter, the environments that are built on it."""
+    stays: bool
+    """Whether what it begins is there to stay: it is left alone by who stops waiting for it."""
 
     def ahead(self) -> AbstractContextManager[None]:
         """Begin, while a job is still being planned, what takes time and needs no job; undo it when none came."""
@@ -94,6 +96,12 @@ class State:
     """In the cluster's words."""
     cancelled: bool = False
     """Whether somebody ended it by the cluster's own means."""
+    word: str = "cancelled"
+    """What became of one that somebody ended so: it was …"""
+    ready: bool = False
+    """Whether nothing is left to wait for, and it goes on until somebody ends it."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What its run is to say of it, where no worker does."""
 
 
 class Cluster(Protocol):

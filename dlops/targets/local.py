@@ -79,7 +79,7 @@ class Local:
     """The target `local`."""
 
     name = "local"
-    here, forgets = True, False
+    here, forgets, stays = True, False, False
 
     def __init__(self) -> None:
         self._waiting: LocalRun | None = None

@@ -98,7 +98,7 @@ class HandedOver:
 class MlflowProjects:
     """An installed backend as a target."""
 
-    here, forgets = False, False
+    here, forgets, stays = False, False, False
 
     def __init__(self, name: str, backend: str, config: Mapping[str, Any]) -> None:
         self.name, self._backend, self._config = name, backend, config

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dlops.config.parameters import suggestion
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 _LOCAL = "local"
 
 
+@dataclass(frozen=True)
+class _Kind:
+    settings: type
+    cluster: Callable[[str, Any], Cluster]
+    services: Mapping[str, Callable[[str, Any], Cluster]] = field(default_factory=dict)
+    """What it has for some steps, that answers by itself."""
+
+
 def known() -> list[str]:
     """List the names there are.
 
@@ -27,8 +36,8 @@ def known() -> list[str]:
     return [_LOCAL, *_configured()]
 
 
-def named(name: str) -> Target:
-    """Give the target of a name.
+def named(name: str, step: str = "") -> Target:
+    """Give the target of a name, as it is for a step: a place may have a service of its own for that.
 
     Raises:
         UsageError: there is none of that name.
@@ -37,6 +46,7 @@ def named(name: str) -> Target:
     if name == _LOCAL:
         return Local()
     from dlops.targets import mlflow_projects
+    from dlops.targets.hosted import Hosted
     from dlops.targets.remote import Remote
 
     if name in mlflow_projects.installed() and name not in _configured():
@@ -48,7 +58,10 @@ def named(name: str) -> Target:
     if missing:
         raise ConfigError(f"{entry.where}: {name} passes {', '.join(missing)} on, which this shell does not have.")
     passed = {variable: os.environ[variable] for variable in entry.settings.pass_variables}
-    return Remote(_cluster(name, entry), shared=entry.settings.shared, variables={**entry.settings.variables, **passed})
+    variables, kind = {**entry.settings.variables, **passed}, _kinds()[entry.kind]
+    if service := kind.services.get(step):
+        return Hosted(service(name, entry.settings), variables=variables)
+    return Remote(kind.cluster(name, entry.settings), shared=entry.settings.shared, variables=variables)
 
 
 def kind(name: str) -> str:
@@ -60,12 +73,15 @@ def kind(name: str) -> str:
     return _LOCAL if name == _LOCAL else _entry(name).kind
 
 
-def cluster(name: str) -> Cluster | None:
-    """Give the cluster that a run's target names, as far as this machine knows it."""
+def clusters(name: str) -> list[Cluster]:
+    """Give all that a run's target may have handed it to, as far as this machine knows; which one, a handle tells."""
     try:
-        return None if kind(name) not in _clusters() else _cluster(name, _entry(name))
+        if (found := _kinds().get(kind(name))) is None:
+            return []
+        settings = _entry(name).settings
     except DlopsError:
-        return None
+        return []
+    return [make(name, settings) for make in (found.cluster, *found.services.values())]
 
 
 def _entry(name: str) -> Entry:
@@ -90,17 +106,18 @@ def _configured() -> dict[str, Entry]:
 
     if not any(file.is_file() for file in configured.files()):
         return {}
-    settings = {kind: of_kind for kind, (of_kind, _) in _clusters().items()}
+    settings = {kind: found.settings for kind, found in _kinds().items()}
     return configured.read({**settings, "mlflow": MlflowSettings})
 
 
-def _cluster(name: str, entry: Entry) -> Cluster:
-    return _clusters()[entry.kind][1](name, entry.settings)
-
-
-def _clusters() -> dict[str, tuple[type, Callable[[str, Any], Cluster]]]:
-    """Give settings and class of each kind that tells the state of a job from any machine."""
-    from dlops.targets.databricks import Databricks, DatabricksSettings
+def _kinds() -> dict[str, _Kind]:
+    """Give each kind of target that tells the state of a job from any machine."""
+    from dlops.targets.databricks import Databricks
+    from dlops.targets.databricks_endpoint import DatabricksEndpoint
     from dlops.targets.ray import Ray, RaySettings
+    from dlops.targets.workspace import DatabricksSettings
 
-    return {"ray": (RaySettings, Ray), "databricks": (DatabricksSettings, Databricks)}
+    return {
+        "ray": _Kind(RaySettings, Ray),
+        "databricks": _Kind(DatabricksSettings, Databricks, {"serve": DatabricksEndpoint}),
+    }

@@ -37,7 +37,7 @@ _PATIENCE = 60.0
 class Remote:
     """A cluster as a target."""
 
-    here = False
+    here, stays = False, False
 
     def __init__(self, cluster: Cluster, *, shared: tuple[str, ...] = (), variables: dict[str, str]) -> None:
         self._cluster, self._shared, self._variables = cluster, shared, variables
@@ -103,24 +103,31 @@ class Remote:
         """
         try:
             client = tracking.connect(job.tracking_uri, job.lock_folder)
-            self._refuse_artifacts_of_a_disk(client, job.experiment)
+            self._check_store(client, job.experiment)
             run = record.create(client, job, **{LAUNCHER: processes.this()})
         except tracking.Unreachable as error:
             raise UnreachableError(str(error), hint="Check --tracking-uri (or MLFLOW_TRACKING_URI).") from error
         run_id, handle = str(run.info.run_id), ""
         try:
             handle = self._handed_over(client, replace(job, run_id=run_id), show)
-            tracking.patiently(lambda: client.set_tag(run_id, HANDLE, handle), seconds=_PATIENCE)
+            self._keep_handle(client, run_id, handle)
             self._tell_page(client, run_id, handle, show)
         except BaseException as error:
-            if handle:
-                with contextlib.suppress(Exception):
-                    ask_to_end(client, run_id, self._cluster, handle)
+            done = self._taken_back(client, run_id, handle) if handle else ""
             self._close(client, run_id, error)
             if isinstance(error, tracking.Unreachable):
-                raise UnreachableError(str(error), hint="The job was taken back.") from error
+                raise UnreachableError(str(error), hint=done) from error
             raise
         return RemoteRun(client, run_id, str(run.info.experiment_id), self._cluster, handle)
+
+    def _keep_handle(self, client: MlflowClient, run_id: str, handle: str) -> None:
+        tracking.patiently(lambda: client.set_tag(run_id, HANDLE, handle), seconds=_PATIENCE)
+
+    def _taken_back(self, client: MlflowClient, run_id: str, handle: str) -> str:
+        """Undo what was handed over where its run could not be kept; say what became of it."""
+        with contextlib.suppress(Exception):
+            ask_to_end(client, run_id, self._cluster, handle)
+        return "The job was taken back."
 
     def _tell_page(self, client: MlflowClient, run_id: str, handle: str, show: Show) -> None:
         """Say and keep where the cluster shows the job; without it nothing is lost."""
@@ -129,7 +136,7 @@ class Remote:
                 client.set_tag(run_id, PAGE, page)
                 show({"event": "waiting", "text": f"{self.name}: {page}"})
 
-    def _refuse_artifacts_of_a_disk(self, client: MlflowClient, experiment: str) -> None:
+    def _check_store(self, client: MlflowClient, experiment: str) -> None:
         """Refuse a store that keeps artifacts in a folder: each machine would write into one of its own.
 
         Raises:

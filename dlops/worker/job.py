@@ -36,6 +36,8 @@ class Job:
     run_name: str = ""
     params: dict[str, str] = field(default_factory=dict)
     """As they are logged: canonical, unquoted, secrets masked."""
+    changed: tuple[str, ...] = ()
+    """Names of those parameters that have another value than their default."""
     tags: dict[str, str] = field(default_factory=dict)
     artifacts: dict[str, str] = field(default_factory=dict)
     """Name → text, logged when the run starts."""

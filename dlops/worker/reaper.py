@@ -102,6 +102,11 @@ def over(run: Any) -> bool:
     )
 
 
+def hosted(run: Any) -> bool:
+    """Say whether a run is about a service that answers by itself: no worker keeps it, and none gives a sign."""
+    return HANDLE in run.data.tags and "dlops.heartbeat" not in run.data.tags
+
+
 def identity(run: Any) -> dict[str, str] | None:
     """Read which process keeps a run, its worker, or whoever still hands it over: a `processes.identity`.
 

@@ -55,6 +55,21 @@ def create(client: MlflowClient, job: Job, **tags: str) -> Any:
     )
 
 
+def log_params(client: MlflowClient, run_id: str, job: Job) -> None:
+    """Log the parameters of a job in its run."""
+    from mlflow.entities import Param
+
+    if params := [Param(name, _fitting(value)) for name, value in job.params.items()]:
+        client.log_batch(run_id, params=params)
+
+
+def log_inputs(client: MlflowClient, run_id: str, job: Job) -> None:
+    """Log what a job brings in its run, and parameters that are too long for one."""
+    long = {f"params/{name}.txt": value for name, value in job.params.items() if len(value) > _LONGEST_PARAM}
+    for name, text in {**job.artifacts, **long}.items():
+        client.log_text(run_id, text, name)
+
+
 class Record:
     """One run and what is written to it. `start` begins a thread that keeps the record; `finish` ends it."""
 
@@ -143,12 +158,8 @@ class Record:
         Raises:
             Unreachable: the store did not answer.
         """
-        from mlflow.entities import Param
-
-        params = [Param(name, _fitting(value)) for name, value in self._job.params.items()]
-        if params:
-            patience = _PATIENCE if self._job.run_id else 10.0
-            tracking.patiently(lambda: self._client.log_batch(self.run_id, params=params), seconds=patience)
+        patience = _PATIENCE if self._job.run_id else 10.0
+        tracking.patiently(lambda: log_params(self._client, self.run_id, self._job), seconds=patience)
 
     def _keep(self) -> None:
         self._tried("the run's inputs could not be kept yet", self._log_inputs)
@@ -167,9 +178,7 @@ class Record:
                 next_beat = time.monotonic() + HEARTBEAT / 2
 
     def _log_inputs(self) -> None:
-        long = {f"params/{name}.txt": value for name, value in self._job.params.items() if len(value) > _LONGEST_PARAM}
-        for name, text in {**self._job.artifacts, **long}.items():
-            self._client.log_text(self.run_id, text, name)
+        log_inputs(self._client, self.run_id, self._job)
         self._kept = True
 
     def _close_dead_runs(self) -> None:

@@ -157,6 +157,13 @@ def test_detached_the_id_alone_is_the_result(capsys, monkeypatch):
     assert f"dlops cancel abc --tracking-uri {FACTS['tracking_uri']}" in capsys.readouterr().err
 
 
+def test_what_answers_and_goes_on_shows_where(capsys):
+    console.show_outcome(Outcome(**FACTS, step="serve", status="RUNNING", run_id="abc", outputs={"url": "http://x"}))
+    shown = capsys.readouterr()
+    assert "http://x" in shown.out
+    assert "`dlops cancel abc" in shown.err
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_what_a_step_printed_is_repeated_only_where_it_was_not_seen(capsys, quiet):
     error = StepFailed("finetune failed with exit code 1.", hint="See the log.", printed="ValueError: no such thing")

@@ -42,7 +42,7 @@ class Cluster:
 @pytest.fixture
 def cluster(monkeypatch):
     found = Cluster()
-    monkeypatch.setattr(jobs.names, "cluster", lambda name: found if name == "gpu" else None)
+    monkeypatch.setattr(jobs.names, "clusters", lambda name: [found] if name == "gpu" else [])
     monkeypatch.setattr(following, "_GRACE", 0.2)
     monkeypatch.setattr(following, "_POLL", 0.1)
     return found
@@ -59,10 +59,10 @@ def run(client):
 
 def test_a_job_that_is_lost_has_its_run_closed(client, cluster, run):
     lost = run()
-    assert jobs.close_if_lost(client, lost, set()) is True
+    assert jobs.look_after(client, lost, set()) is True
     closed = client.get_run(lost.info.run_id)
     assert (closed.info.status, closed.data.tags["dlops.error"]) == ("FAILED", "last words\nits node is gone")
-    assert jobs.close_if_lost(client, closed, set()) is False
+    assert jobs.look_after(client, closed, set()) is False
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_job_that_is_lost_has_its_run_closed(client, cluster, run):
 )
 def test_nobody_is_asked_of_a_run_that_lives_or_is_not_known_here(client, cluster, run, of):
     kept = run(**of)
-    assert jobs.close_if_lost(client, kept, set()) is False
+    assert jobs.look_after(client, kept, set()) is False
     assert cluster.asked == []
     assert client.get_run(kept.info.run_id).info.status == "RUNNING"
 
@@ -79,13 +79,13 @@ def test_nobody_is_asked_of_a_run_that_lives_or_is_not_known_here(client, cluste
 def test_a_job_that_waits_or_that_nobody_can_tell_of_stays_open(client, cluster, run, over):
     cluster.over = over
     kept = run()
-    assert jobs.close_if_lost(client, kept, set()) is False
+    assert jobs.look_after(client, kept, set()) is False
     assert client.get_run(kept.info.run_id).info.status == "RUNNING"
 
 
 def test_a_cluster_that_does_not_answer_is_asked_once(client, cluster, run):
     cluster.over, away = None, set()
-    assert [jobs.close_if_lost(client, run(), away) for _ in range(3)] == [False] * 3
+    assert [jobs.look_after(client, run(), away) for _ in range(3)] == [False] * 3
     assert (len(cluster.asked), away) == (1, {"gpu"})
 
 

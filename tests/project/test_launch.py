@@ -21,7 +21,7 @@ class Scripted:
     """A target whose jobs say what a test wrote; an exception among the events is raised where it stands."""
 
     name = "scripted"
-    here, forgets = True, False
+    here, forgets, stays = True, False, False
 
     def __init__(self, *events, problems=()):
         self.script = list(events)
@@ -123,6 +123,32 @@ def test_ctrl_c_may_leave_a_run_that_goes_on_elsewhere(run, interruptible):
         target.here = here
         assert run(target, leave=lambda leaves=leaves: leaves)[0].status == "FINISHED"
         assert target.asked_to_end == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_stays_is_left_by_whoever_stops_waiting(run, interruptible, number):
+    target = Scripted(STARTED, lambda: os.kill(os.getpid(), number), ENDED)
+    target.stays = True
+    outcome, _ = run(target, leave=lambda: pytest.fail("nobody is asked"))
+    assert (outcome.status, outcome.run_id, outcome.exit_code) == ("RUNNING", "r", 0)
+    assert target.asked_to_end == 0
+
+
+def test_what_is_ready_is_not_waited_for(run):
+    ready = {"event": "ready", "outputs": {"url": "http://x"}, "duration_s": 2.5}
+    target = Scripted(STARTED, ready, ENDED)
+    outcome, _ = run(target)
+    assert (outcome.status, outcome.outputs, outcome.duration_s) == ("RUNNING", {"url": "http://x"}, 2.5)
+    assert target.script == [ENDED]
+
+
+def test_a_service_that_fails_has_no_worker_that_was_killed(run, monkeypatch):
+    monkeypatch.setattr("dlops.project.runs.close_lost", lambda uri, run_id: "out of memory")
+    said = [run(Scripted(STARTED, {"event": "lost", "text": "", **more}))[0].error for more in ({"hosted": True}, {})]
+    assert [str(error) for error in said] == [
+        "finetune failed.\nout of memory",
+        "The worker of finetune was killed.\nout of memory",
+    ]
 
 
 def test_sigterm_and_a_run_that_has_not_begun_leave_nothing_to_ask(run, interruptible):

@@ -148,6 +148,21 @@ def test_logs_are_given_in_order_as_they_were_printed(client, found, made):
     assert list(found.log(made())) == []
 
 
+def test_a_log_of_which_the_end_is_kept_alone_is_given_once(client, found, made, monkeypatch):
+    run_id = made("RUNNING", **{"dlops.handle": "h"})
+    said = iter(["a\nb\nb\n", "b\nb\nb\nc\n", "b\nc\n"])
+
+    def log(run):
+        text = next(said, "")
+        if not text:
+            client.log_text(run_id, "c\nd\n", "logs/1/000001.log")
+            client.set_terminated(run_id, "KILLED")
+        return text
+
+    monkeypatch.setattr(runs.jobs, "log", log)
+    assert "".join(found.log(run_id, follow=True, poll=0.01)) == "a\nb\nb\nb\nc\nd\n"
+
+
 def test_an_empty_store_has_no_latest(found):
     with pytest.raises(UsageError, match="No run was launched"):
         found.latest()

@@ -63,7 +63,7 @@ def test_it_is_a_target_by_its_name(theirs, tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/targets.yaml").write_text("night: {kind: mlflow, backend: slurm, config: {queue: [a, 1]}}\n")
     assert names.named("night")._config == {"queue": ["a", 1]}
-    assert names.cluster("night") is None
+    assert names.clusters("night") == []
 
 
 @pytest.mark.parametrize(("code", "status", "exit_code"), [("0", "FINISHED", 0), ("3", "FAILED", 1)])
