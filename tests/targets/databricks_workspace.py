@@ -1,8 +1,8 @@
 """A stand-in for a Databricks workspace: as strict about requests as the service, and really running what it is given.
 
-It knows files (volumes, workspace files, those of MLflow), Jobs 2.2 one-time runs, secrets, and MLflow's API, which it
-passes to a tracking server. Requests are held to the SDK's dataclasses: a field that they do not have is refused. It
-proves our side only.
+It knows files (volumes, workspace files, those of MLflow), Jobs 2.2 one-time runs, secrets, Model Serving, and MLflow's
+API, which it passes to a tracking server. Requests are held to the SDK's dataclasses: a field that they do not have is
+refused. It proves our side only.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from databricks.sdk.service import jobs
 from tests import processes
 from tests.data.loopback import serving
 from tests.servers import outside
+from tests.targets import databricks_endpoints
+from tests.targets.databricks_endpoints import Refused, same
 
 TOKEN = "dapi-of-a-test"
 CLUSTER = "0612-101112-abcdefgh"
@@ -41,14 +43,6 @@ _ROOTS = ("/Volumes/", "/Workspace/")
 _OF_MLFLOW = "/WorkspaceInternal/Mlflow/Artifacts/"
 """Where the service keeps what is at `ARTIFACTS`."""
 ARTIFACTS = "dbfs:/databricks/mlflow-tracking"
-
-
-class Refused(Exception):
-    """A request that the service would not take."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
 
 
 class Workspace(ThreadingHTTPServer):
@@ -76,6 +70,7 @@ class Workspace(ThreadingHTTPServer):
         self.submitted: list[dict[str, Any]] = []
         self._numbers = itertools.count(1000)
         self.lock = threading.Lock()
+        self.serving = databricks_endpoints.Endpoints()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that is broken off is no news here."""
@@ -108,10 +103,10 @@ class Workspace(ThreadingHTTPServer):
         if unknown := set(asked) - _FIELDS:
             raise Refused(400, "MALFORMED_REQUEST", f"unknown fields {sorted(unknown)}")
         (task,) = asked["tasks"]
-        _same(jobs.SubmitTask.from_dict(task).as_dict(), task, "task")
+        same(jobs.SubmitTask.from_dict(task).as_dict(), task, "task")
         environments = {}
         for each in asked.get("environments") or []:
-            _same(jobs.JobEnvironment.from_dict(each).as_dict(), each, "environment")
+            same(jobs.JobEnvironment.from_dict(each).as_dict(), each, "environment")
             environments[each["environment_key"]] = each
         where = [name for name in ("existing_cluster_id", "new_cluster", "environment_key") if task.get(name)]
         if len(where) != 1:
@@ -196,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._served()
 
-    do_POST = do_PUT = do_DELETE = do_HEAD = do_GET  # noqa: N815 - the names that the base class asks for
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815 - the names that the base class asks for
 
     def _served(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -215,6 +210,9 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, url: Any, body: bytes) -> dict[str, Any] | None:
         workspace, query = self.server, {name: values[0] for name, values in parse_qs(url.query).items()}
         path = unquote(url.path)
+        if path.startswith((databricks_endpoints.PATH, databricks_endpoints.CATALOG)):
+            answer = workspace.serving.answer(self.command, path, query, body)
+            return self._hung_up() if answer in ("cut", "lost") else answer
         if path.startswith("/api/2.0/mlflow/") and workspace.tracking_uri:
             return self._passed_on(url, body)
         if self.command in ("GET", "HEAD") and path.startswith("/api/2.0/fs/files/"):
@@ -303,11 +301,11 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             raise Refused(fault, "REQUEST_LIMIT_EXCEEDED" if fault == 429 else "TEMPORARILY_UNAVAILABLE", "busy")
         number = self.server.submit(asked) if fault != "cut" else 0
-        if fault in ("cut", "lost"):
-            self.close_connection = True
-            self.connection.close()
-            return None
-        return {"run_id": number}
+        return self._hung_up() if fault in ("cut", "lost") else {"run_id": number}
+
+    def _hung_up(self) -> None:
+        self.close_connection = True
+        self.connection.close()
 
     def _task(self, number: str) -> Task:
         if int(number) not in self.server.runs:
@@ -337,12 +335,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         pass
-
-
-def _same(known: dict[str, Any], asked: dict[str, Any], what: str) -> None:
-    """Hold a request to what the SDK's dataclass makes of it."""
-    if known != asked:
-        raise Refused(400, "MALFORMED_REQUEST", f"unknown fields in {what}: {asked} is taken as {known}")
 
 
 def _multipart(kind: str, body: bytes) -> dict[str, bytes]:
