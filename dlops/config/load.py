@@ -27,8 +27,8 @@ class Setting:
 
     @property
     def is_changed(self) -> bool:
-        """Whether it is another value than the parameter's default."""
-        return self.value != (self.parameter.default or "")
+        """Whether somebody gave it another value than the parameter's default."""
+        return self.layer != _DEFAULT and self.value != (self.parameter.default or "")
 
     @property
     def is_uri(self) -> bool:

@@ -113,6 +113,12 @@ def test_all_about_one_run():
     assert printed(status._one(run(), ""))[0] == "finetune     RUNNING for 1 min 1 s on local"
 
 
+@pytest.mark.parametrize(("heartbeat", "told"), [(600.0, True), (None, True), (1.0, False)])
+def test_a_run_of_which_nobody_here_hears_is_told(heartbeat, told):
+    shown = "\n".join(printed(status._one(run(target="gone", heartbeat_s=heartbeat), "")))
+    assert ("gone is in no targets.yaml here" in shown) is told
+
+
 def _zone():
     zone = time.strftime("%z", time.localtime(0))
     return f"{zone[:3]}:{zone[3:]}"

@@ -32,7 +32,7 @@ def backend(tmp_path, far, client, monkeypatch):  # noqa: F811
     monkeypatch.setattr(mlflow_backend.names, "kind", lambda name: {"gpu": "ray", "local": "local"}.get(name, ""))
     target = Remote(far, shared=("/",), variables={})
     monkeypatch.setattr(stores, "problems", lambda *known: [])
-    monkeypatch.setattr(mlflow_backend.names, "named", lambda name: target)
+    monkeypatch.setattr(mlflow_backend.names, "named", lambda name, step: target)
     return loader.load_backend("dlops-ray")
 
 

@@ -38,6 +38,11 @@ def test_a_plan_is_settled_and_creates_nothing(small, contents):
     assert contents() == before
 
 
+def test_what_differs_from_the_defaults_is_told_to_the_target(small):
+    assert make(small).job(LOCAL).changed == (), "a default that is a path, too, is one"
+    assert make(small, given={"epochs": "2", "note": "x"}).job(LOCAL).changed == ("note",), "2 is the default"
+
+
 def test_the_projects_own_config_is_a_layer(small):
     (small / "configs").mkdir()
     (small / "configs/finetune.yaml").write_text("epochs: 7\n")

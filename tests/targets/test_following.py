@@ -122,6 +122,25 @@ def test_a_wish_to_end_a_job_that_had_not_begun_is_no_failure(far, client, monke
     assert (run.info.status, run.data.tags["dlops.error"]) == ("KILLED", "cancelled")
 
 
+def test_what_became_of_it_is_told_in_its_own_word(far, client, monkeypatch):
+    monkeypatch.setattr(far, "log", lambda handle: "")
+    made = client.create_run("0")
+    state = State(True, "is gone", cancelled=True, word="ended: it was deleted")
+    following.close(client, made, state, far, "h")
+    run = client.get_run(made.info.run_id)
+    assert (run.info.status, run.data.tags["dlops.error"]) == ("KILLED", "ended: it was deleted")
+
+
+def test_what_a_cluster_tells_is_noted_once(client):
+    made = client.create_run("0")
+    state = State(False, "answers", tags={"dlops.output.url": "http://x"})
+    assert following.note(client, made, state) is True
+    noted = client.get_run(made.info.run_id)
+    assert noted.data.tags["dlops.output.url"] == "http://x"
+    assert following.note(client, noted, state) is False
+    client.set_terminated(made.info.run_id)
+
+
 def test_what_was_sent_for_a_job_that_never_began_is_removed(far, client, monkeypatch):
     monkeypatch.setattr(far, "stop", lambda handle: None)
     tidied = []

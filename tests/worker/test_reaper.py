@@ -145,3 +145,11 @@ def test_a_launch_that_came_to_nothing_on_a_machine_that_is_no_more_is_closed(cl
     for run_id in kept:
         assert client.get_run(run_id).info.status == "RUNNING"
         client.set_terminated(run_id, "KILLED")
+
+
+def test_a_service_that_answers_by_itself_is_no_job_of_a_worker(client):
+    tags = [{reaper.HANDLE: "h"}, {reaper.HANDLE: "h", "dlops.heartbeat": "1"}, {"dlops.worker": "{}"}]
+    made = [client.create_run("0", tags=each) for each in tags]
+    assert [reaper.hosted(run) for run in made] == [True, False, False]
+    for run in made:
+        client.set_terminated(run.info.run_id, "KILLED")
