@@ -8,6 +8,9 @@ from dlops.config import processor
 from dlops.ml.engines.pool import Plan
 from dlops.ml.engines.store import Kept
 
+WAITING = 32
+"""Batches of each process that may wait, where nothing else is said."""
+
 
 def plan(
     kept: Kept,
@@ -22,16 +25,20 @@ def plan(
 ) -> Plan:
     """Say what suits this machine; 0 workers are one for each processor or GPU, 0 rows of a batch what is fast there.
 
+    A bound of 0 is as many rows as are answered soon.
+
     On processors, single-threaded processes side by side answer more than one process with many threads, and batches
     gain nothing; on a GPU they gain most.
     """
     gpus = _gpus() if kept.told.reader != "graph" or _has_cuda() else []
+    workers = workers or len(gpus) or processor.count()
+    batch = batch or (32 if gpus else 1)
     return Plan(
-        workers=workers or len(gpus) or processor.count(),
+        workers=workers,
         threads=0 if gpus else 1,
-        batch=batch or (32 if gpus else 1),
+        batch=batch,
         wait=wait,
-        bound=bound,
+        bound=bound or WAITING * batch * workers,
         seconds=seconds,
         clean=clean,
         mixed=mixed,

@@ -65,7 +65,7 @@ class Server:
         self.settings, self.metrics = settings, Metrics()
         self.traffic = Traffic(settings, self.metrics)
         self.metrics.watch(waiting=lambda: self.traffic.waiting, replaced=lambda: self.traffic.replaced)
-        self.invocations = Invocations(bound=settings.queue, seconds=settings.time_limit)
+        self.invocations = Invocations(seconds=settings.time_limit)
         self.explainer = Explainer(settings)
         self.log: TrafficLog | None = None
         self.ready = False

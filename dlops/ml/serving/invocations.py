@@ -17,8 +17,8 @@ from dlops.ml.engines.worker import EngineError
 
 Answer: TypeAlias = Callable[[Sequence[Row]], Awaitable[list[Record]]]
 
-_THREADS = 16
-"""Requests that MLflow reads at the same time."""
+_THREADS, _BOUND = 16, 144
+"""Requests that MLflow reads at the same time, and those that are there at all."""
 _SPLIT, _RECORDS = "dataframe_split", "dataframe_records"
 _JSON = "application/json"
 _UNEXPECTED = (
@@ -48,10 +48,10 @@ class _Through(BaseException):
 class Invocations:
     """Answers the bodies of `/invocations`."""
 
-    def __init__(self, *, bound: int, seconds: float) -> None:
-        """Let at most `bound` requests wait for MLflow's code, each so many seconds."""
+    def __init__(self, *, seconds: float) -> None:
+        """Let requests wait so many seconds for MLflow's code."""
         self._threads = ThreadPoolExecutor(_THREADS, "invocations")
-        self._bound, self._seconds = bound + _THREADS, seconds
+        self._seconds = seconds
         self._reading = 0
         self._models: dict[Path, Any] = {}
 
@@ -77,7 +77,7 @@ class Invocations:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _by_mlflow(self, body: bytes, content_type: str, folder: Path, answer: Answer) -> Response:
-        if self._reading >= self._bound:
+        if self._reading >= _BOUND:
             raise QueueFull(1.0)
         loop = asyncio.get_running_loop()
 

@@ -41,6 +41,8 @@ _LOST = 5
 """Reports that a replica has missed when it counts as gone."""
 _TRIES = 3
 """Times that a replica which cannot be made ready is started again."""
+_ROOM = 2048
+"""Requests that are let through to a replica: how many may wait is for the server to say, and to tell."""
 _DEEP = 2
 """Requests of each process that a replica has before others are added."""
 _AFTER = 5.0
@@ -139,7 +141,7 @@ def _application(settings: Serve, token: str | None, desk: Any, name: str) -> se
     deployed = serve.deployment(
         name="server",
         ray_actor_options={"num_cpus": workers, "num_gpus": 1 if gpus else 0},
-        max_ongoing_requests=2 * settings.queue + _DEEP * workers,  # how many wait is decided, and told, by the server
+        max_ongoing_requests=_ROOM + 2 * settings.queue,
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=settings.drain_seconds + _AFTER,
         max_constructor_retry_count=_TRIES,

@@ -12,6 +12,7 @@ from mlflow.models import infer_signature
 from dlops.ml.engines.engine import MODEL, Description
 from dlops.ml.engines.pool import Plan, Pool
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*input example was not provided")
 CODE = """
 import time
 import mlflow
@@ -33,7 +34,7 @@ def counting(tmp_path_factory):
     mlflow.pyfunc.save_model(
         folder / MODEL,
         python_model=str(folder / "counting.py"),
-        signature=infer_signature(pd.DataFrame({"text": ["a text"]}), [1]),
+        signature=infer_signature(pd.DataFrame({"text": ["a text"]}), pd.DataFrame({"label": [1]})),
         pip_requirements=[],
     )
     Description("pyfunc", "pyfunc", ("text",), "models:/m-0").write(folder)
@@ -58,7 +59,6 @@ def together(folder, plan, sizes):
     return asyncio.run(ask())
 
 
-@pytest.mark.filterwarnings("ignore:.*input example was not provided")
 def test_a_batch_is_of_several_requests_unless_it_shall_not_be(counting):
     mixed = together(counting, Plan(workers=1, batch=4), [3, 3])
     assert mixed == [[4, 4, 4], [4, 2, 2]]
