@@ -222,6 +222,22 @@ def test_it_holds_what_comes_to_its_limits(steps, words):
     assert "open sesame" not in json.dumps(steps.runs()[0].to_dictionary())
 
 
+def test_who_says_nothing_is_waited_for_no_longer_than_a_request_may_take(steps, words):
+    with serving(steps, words, "time_limit=1") as server:
+        place = urlsplit(server.url)
+        for sent, answer in ((b"", b"408"), (b"POST /predict HTTP/1.1\r\nHost: a\r\nX", b"408")):
+            with socket.create_connection((place.hostname, place.port), timeout=20) as silent:
+                silent.sendall(sent)
+                began = time.monotonic()
+                assert answer in silent.recv(1000).splitlines()[0]
+                assert silent.recv(1000) == b""
+                assert time.monotonic() - began < 10
+        with requests.Session() as session:  # one that asks again after a while is waited for
+            for _ in range(2):
+                assert session.get(f"{server.url}/ping", timeout=20).ok
+                time.sleep(2)
+
+
 def test_who_dies_is_replaced_and_nobody_else_is_harmed(steps, words):
     with serving(steps, words) as server:
         assert len(server.workers()) == 2

@@ -17,6 +17,7 @@ import uvicorn
 
 from dlops.errors import StepFailed, UsageError
 from dlops.ml.serving.app import Server, create
+from dlops.ml.serving.connections import patient
 from dlops.ml.settings import Serve
 
 Ready: TypeAlias = Callable[[str, Mapping[str, str | None]], None]
@@ -50,6 +51,7 @@ def run(settings: Serve, ready: Ready) -> int:
     listener = _listener(settings)
     config = uvicorn.Config(
         lambda: None,
+        http=patient(settings.time_limit),
         log_level="warning",
         access_log=False,
         server_header=False,

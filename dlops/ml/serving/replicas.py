@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 import os
+import re
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 import ray
 from ray import serve
@@ -22,7 +23,7 @@ from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from dlops.errors import StepFailed
+from dlops.errors import StepFailed, UnreachableError
 from dlops.ml import ray_nodes
 from dlops.ml.engines import served
 from dlops.ml.progress import say
@@ -37,6 +38,8 @@ _MORE = ("DLOPS_HOME", "TRANSFORMERS_", "OMP_", "AWS_", "AZURE_", "GOOGLE_")
 """Beginnings of the names of further variables that replicas get."""
 _REPORT = 1.0
 """Seconds between the reports of a replica."""
+_SILENCE = 60.0
+"""Seconds for which a cluster that says nothing is asked again."""
 _LOST = 5
 """Reports that a replica has missed when it counts as gone."""
 _TRIES = 3
@@ -54,6 +57,7 @@ def run(settings: Serve, ready: listening.Ready) -> None:
 
     Raises:
         StepFailed: the model cannot answer, or somebody else removed the server.
+        UnreachableError: the cluster is lost.
         UsageError: the token, the certificate or its key is none.
     """
     settings = replace(settings, path="/" + settings.path.strip("/"))
@@ -62,7 +66,7 @@ def run(settings: Serve, ready: listening.Ready) -> None:
     model = served.resolve(settings.model)  # what is not there is told before anything is started
     with _connected():
         began = _begun(settings)
-        name = f"dlops-{quote(model.name or model.uri, safe='')}-{settings.path.strip('/') or 'root'}"
+        name = re.sub(r"[^\w.-]+", "-", f"dlops-{model.name or model.uri}{settings.path}").rstrip("-")
         _refuse_taken(name, settings.path)
         desk = _desk()
         try:
@@ -71,12 +75,15 @@ def run(settings: Serve, ready: listening.Ready) -> None:
             _watch(name, desk)
         except (RuntimeError, RayServeException) as error:
             raise StepFailed(f"The replicas could not be made ready: {_why(desk, error)}") from error
+        except RayError as error:
+            raise UnreachableError(f"The Ray cluster does not answer any more: {_last_line(error)}.") from error
         finally:
             _end(name, with_serve=began)
 
 
 @contextlib.contextmanager
 def _connected() -> Iterator[None]:
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     ray_nodes.connect()
     try:
@@ -286,14 +293,21 @@ def _watch(name: str, desk: Any) -> None:
         StepFailed: it is.
     """
     before: dict[str, str] = {}
+    heard = time.monotonic()
     while True:
-        found = serve.status().applications.get(name)
-        if found is None:
-            raise StepFailed("Somebody else removed the server from the cluster.")
-        now = {
-            replica: ", ".join(f"{role} {one['version'] or one['uri']}" for role, one in roles.items())
-            for replica, roles in ray.get(desk.roles.remote()).items()
-        }
+        try:
+            if name not in serve.status().applications:
+                raise StepFailed("Somebody else removed the server from the cluster.")
+            now = {
+                replica: ", ".join(f"{role} {one['version'] or one['uri']}" for role, one in roles.items())
+                for replica, roles in ray.get(desk.roles.remote()).items()
+            }
+        except RayError:  # what keeps the cluster's record may be restarted
+            if time.monotonic() > heard + _SILENCE:
+                raise
+            time.sleep(_REPORT)
+            continue
+        heard = time.monotonic()
         for replica in sorted(before.keys() | now.keys()):
             if now.get(replica) != before.get(replica):
                 say(f"Replica {replica}: {now.get(replica, 'ended')}")
@@ -313,7 +327,11 @@ def _why(desk: Any, error: Exception) -> str:
     with contextlib.suppress(RayError):
         if told := ray.get(desk.failure.remote()):
             return str(told)
-    return str(error).strip().splitlines()[-1]
+    return _last_line(error)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].rstrip(".")
 
 
 def _url(settings: Serve) -> str:
