@@ -14,6 +14,7 @@ import re
 import runpy
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _MODULE = "python -m "
 """How a command begins that can be had ahead."""
-_PLAIN = re.compile(r"""(?:[\w@%+=:,./-]+|'[^']*'|"'"| )*""", re.ASCII)
+_PLAIN = re.compile(r"""(?:[\w@%+=:,./-]|'[^']*'|"'"| )*""", re.ASCII)
 """A command that means the same without a shell: words as they are, or quoted as `shlex.quote` does it."""
 
 
@@ -41,7 +42,8 @@ class Standby:
         Those values are as long as the ones that are given now: then they are seen from outside, too.
         """
         python = shutil.which("python", path=environment.get("PATH"))
-        if not job.ahead or not job.folder or not python or not job.command.startswith(_MODULE):
+        plain = job.command.startswith(_MODULE) and _PLAIN.fullmatch(job.command)
+        if not job.ahead or not job.folder or not python or not plain:
             return None
         theirs, ours = os.pipe()
         try:
@@ -79,11 +81,14 @@ class Standby:
         return self._process
 
     def dismiss(self) -> None:
-        """End it."""
+        """End it, and whatever it has started."""
         with contextlib.suppress(OSError):
             os.close(self._told)
-        self._process.kill()
-        self._process.communicate()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.stdout:
+            self._process.stdout.close()
+        self._process.wait()
 
 
 def main(told: int, names: Sequence[str]) -> None:

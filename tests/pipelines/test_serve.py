@@ -232,6 +232,12 @@ def test_who_says_nothing_is_waited_for_no_longer_than_a_request_may_take(steps,
                 assert answer in silent.recv(1000).splitlines()[0]
                 assert silent.recv(1000) == b""
                 assert time.monotonic() - began < 10
+        with socket.create_connection((place.hostname, place.port), timeout=20) as silent:
+            silent.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
+            time.sleep(0.5)  # so that head and body are read together
+            assert b"200" in silent.recv(1000).splitlines()[0]
+            silent.sendall(b"\r\n")  # what begins no request does not make it wait for ever
+            assert b"408" in silent.recv(1000).splitlines()[0]
         with requests.Session() as session:  # one that asks again after a while is waited for
             for _ in range(2):
                 assert session.get(f"{server.url}/ping", timeout=20).ok

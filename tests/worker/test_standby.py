@@ -82,6 +82,25 @@ def test_what_needs_a_shell_has_one(work, module, more):
     assert printed(events).startswith("late")
 
 
+def test_a_long_command_for_a_shell_is_told_from_a_plain_one_at_once(work, module):
+    command = module("import sys; print(len(sys.argv))") + f" {'a' * 5000} {'b' * 5000} > there"
+    began = time.monotonic()
+    assert work(command, ahead=("wave",), path=PATH)[-1]["status"] == "FINISHED"
+    assert time.monotonic() - began < 60
+
+
+def test_what_it_has_started_ends_with_it(work, module, tmp_path):
+    text = (
+        "import subprocess; open('pid', 'w').write(str(subprocess.Popen(['sleep', '300']).pid)); import os; os._exit(1)"
+    )
+    module(text, "starting")
+    began = time.monotonic()
+    events = work(module("print('here')"), ahead=("starting",), path=PATH)
+    assert (printed(events), events[-1]["status"]) == ("here\n", "FINISHED")
+    assert time.monotonic() - began < 60
+    assert not processes.started(int((tmp_path / "pid").read_text()))
+
+
 def test_where_it_dies_of_what_it_imports_the_command_begins_without(work, module):
     module("import os; os._exit(7)", "deadly")
     command = module("print('here')")

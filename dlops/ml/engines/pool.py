@@ -46,7 +46,7 @@ class Plan:
     wait: float = 0.0
     """Seconds that a process waits for a batch to fill while others compute; a lone request never waits."""
     bound: int = 1 << 30
-    """Rows that may wait."""
+    """Rows that may be before those of a new request; of a request that has more than a batch, only a batch is."""
     seconds: float = 60.0
     """Seconds that a request may take."""
     clean: bool = False
@@ -122,8 +122,9 @@ class Pool:
             EngineError: the engine refuses one of them.
             WorkerDied: two processes ended over one of them.
         """
-        if self.waiting >= self.plan.bound:
-            raise QueueFull(self.waiting * self._pace / max(1, self.plan.workers))
+        before = sum(min(other.waiting, self.plan.batch) for other in self._queue)  # everybody has their turn
+        if before >= self.plan.bound:
+            raise QueueFull(before * self._pace / max(1, self.plan.workers))
         if not rows:
             return []
         asked = _Asked(rows, asyncio.get_running_loop().create_future(), [None] * len(rows), left=len(rows))

@@ -29,7 +29,7 @@ from dlops.ml.serving.explainer import Explainer
 from dlops.ml.serving.invocations import Invocations
 from dlops.ml.serving.limits import Application, Limits
 from dlops.ml.serving.metrics import CONTENT_TYPE, Metrics
-from dlops.ml.serving.peers import Alone, Peers
+from dlops.ml.serving.peers import Alone, Peers, PeersAwayError
 from dlops.ml.serving.schemas import (
     ExplainRequest,
     ExplainResponse,
@@ -105,19 +105,16 @@ class Server:
             EngineError: the model refuses one.
         """
         if not self.ready:
-            raise self._refusal(503, "The model is not ready yet.", "not_ready", seconds=1.0)
+            raise self.refusal(503, "The model is not ready yet.", "not_ready", seconds=1.0)
         if len(rows) > self.settings.max_rows:
             raise HTTPException(413, f"The request has {len(rows)} texts, more than {self.settings.max_rows}.")
         began = time.perf_counter()
         try:
             found, by = await self.traffic.answers(rows, key)
-        except QueueFull as error:
-            raise self._refusal(503, "Too many texts wait.", "queue_full", seconds=error.seconds) from error
-        except TimeoutError as error:
-            told = f"The answer took longer than {self.settings.time_limit:g} seconds."
-            raise self._refusal(504, told, "time_limit") from error
+        except (QueueFull, TimeoutError) as error:
+            raise self.late(error) from error
         except WorkerDied as error:
-            raise self._refusal(500, f"The text could not be answered: {error}.", "process_died") from error
+            raise self.refusal(500, f"The text could not be answered: {error}.", "process_died") from error
         except EngineError:
             self.metrics.error("engine")
             raise
@@ -162,7 +159,14 @@ class Server:
             milliseconds=milliseconds,
         )
 
-    def _refusal(self, status: int, told: str, reason: str, *, seconds: float | None = None) -> HTTPException:
+    def late(self, error: QueueFull | TimeoutError) -> HTTPException:
+        """Say that too much is asked, or that it took too long."""
+        if isinstance(error, QueueFull):
+            return self.refusal(503, "Too many texts wait.", "queue_full", seconds=error.seconds)
+        return self.refusal(504, f"The answer took longer than {self.settings.time_limit:g} seconds.", "time_limit")
+
+    def refusal(self, status: int, told: str, reason: str, *, seconds: float | None = None) -> HTTPException:
+        """Count what is not answered, and say why."""
         self.metrics.error(reason)
         headers = None if seconds is None else {"Retry-After": str(max(1, math.ceil(seconds)))}
         return HTTPException(status, told, headers)
@@ -268,9 +272,12 @@ def _mlflow(app: FastAPI, server: Server) -> None:
         if by is None:
             await answer([])
         assert by
-        told = await server.invocations.respond(
-            await request.body(), request.headers.get("content-type", ""), by.kept.told.columns, by.folder, answer
-        )
+        try:
+            told = await server.invocations.respond(
+                await request.body(), request.headers.get("content-type", ""), by.kept.told.columns, by.folder, answer
+            )
+        except (QueueFull, TimeoutError) as error:  # before any row of it was asked for
+            raise server.late(error) from error
         response = Response(told.body, told.status, media_type=told.type)
         _named(response, by)
         return response
@@ -334,7 +341,10 @@ def _own(app: FastAPI, server: Server) -> None:
     async def feedback(asked: FeedbackRequest) -> Response:
         """Take the true label of an earlier answer."""
         identity = asked.id if ":" in asked.id else f"{asked.id}:0"
-        answered = await server.peers.recall(identity)
+        try:
+            answered = await server.peers.recall(identity)
+        except PeersAwayError as error:
+            raise server.refusal(503, "Who answered cannot be asked now.", "peers_away", seconds=5.0) from error
         if answered is None:
             raise HTTPException(404, f"No answer of late has the id {asked.id!r}.")
         predicted, answered_by = answered

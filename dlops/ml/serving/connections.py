@@ -22,6 +22,12 @@ def patient(seconds: float) -> type[HttpToolsProtocol]:
             super().connection_made(transport)
             self._wait()
 
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            over = self.cycle is None or self.cycle.response_complete
+            if over and self.timeout_keep_alive_task is None and self._waiting is None:  # it begins nothing
+                self._wait()
+
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._wait()
@@ -41,6 +47,7 @@ def patient(seconds: float) -> type[HttpToolsProtocol]:
         def _wait_no_more(self) -> None:
             if self._waiting:
                 self._waiting.cancel()
+                self._waiting = None
 
         def _refuse(self) -> None:
             self.transport.write(_LATE)

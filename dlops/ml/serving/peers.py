@@ -12,6 +12,10 @@ _REMEMBERED = 100_000
 """Answers that feedback may name."""
 
 
+class PeersAwayError(Exception):
+    """The others cannot be asked now."""
+
+
 class Peers(Protocol):
     """All servers under an address, this one among them."""
 
@@ -19,7 +23,11 @@ class Peers(Protocol):
         """Keep what was answered, by the ids of the answers, for feedback to it."""
 
     async def recall(self, identity: str) -> Answer | None:
-        """Give what was answered; `None` where that is long ago, or never was."""
+        """Give what was answered; `None` where that is long ago, or never was.
+
+        Raises:
+            PeersAwayError: another one may know, and cannot be asked.
+        """
 
     async def metrics(self, own: bytes) -> bytes:
         """Give the metrics of all, of which these are one's own."""

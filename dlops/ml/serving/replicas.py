@@ -17,7 +17,7 @@ from typing import Any
 
 import ray
 from ray import serve
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, RayError
 from ray.serve.config import AutoscalingConfig, HTTPOptions
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
@@ -25,13 +25,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dlops.errors import StepFailed, UnreachableError
 from dlops.ml import ray_nodes
-from dlops.ml.engines import served
+from dlops.ml.engines import devices, served
 from dlops.ml.progress import say
 from dlops.ml.serving import listening
 from dlops.ml.serving.app import Server, create
 from dlops.ml.serving.limits import Application, Message, Receive, Scope, Send
 from dlops.ml.serving.metrics import merged
-from dlops.ml.serving.peers import Answer, Memory
+from dlops.ml.serving.peers import Answer, Memory, PeersAwayError
 from dlops.ml.settings import Serve
 
 _MORE = ("DLOPS_HOME", "TRANSFORMERS_", "OMP_", "AWS_", "AZURE_", "GOOGLE_")
@@ -95,7 +95,11 @@ def _connected() -> Iterator[None]:
 
 
 def _begun(settings: Serve) -> bool:
-    """Start Ray Serve, unless the cluster has it; say whether it had not."""
+    """Start Ray Serve, unless the cluster has it; say whether it had not.
+
+    Raises:
+        StepFailed: it has, without the certificate that is asked for.
+    """
     try:
         found = _http()
     except RayServeException:
@@ -104,6 +108,11 @@ def _begun(settings: Serve) -> bool:
             options |= {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
         serve.start(proxy_location="EveryNode", http_options=options)
         return True
+    if settings.tls_cert and not getattr(found, "ssl_certfile", None):
+        raise StepFailed(
+            "The cluster's Ray Serve answers over plain HTTP, and all its servers do.",
+            hint="Shut it down (`serve shutdown`) so that this one begins it with tls_cert=, or leave that out.",
+        )
     if (found.host, found.port) != (settings.host, settings.port):
         say(f"The cluster's Ray Serve listens on {found.host}:{found.port} already: there this server is, too")
     return False
@@ -148,7 +157,7 @@ def _application(settings: Serve, token: str | None, desk: Any, name: str) -> se
     deployed = serve.deployment(
         name="server",
         ray_actor_options={"num_cpus": workers, "num_gpus": 1 if gpus else 0},
-        max_ongoing_requests=_ROOM + 2 * settings.queue,
+        max_ongoing_requests=_ROOM + 2 * (settings.queue or devices.WAITING * (settings.batch_size or 32) * workers),
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=settings.drain_seconds + _AFTER,
         max_constructor_retry_count=_TRIES,
@@ -178,6 +187,7 @@ class Replica:
         self._desk, self._name = desk, application
         self.server = Server(settings, token=token, peers=self)
         self._inside = create(self.server)
+        self._memory = Memory()
         self._identity = f"{socket.gethostname()}-{os.getpid()}"
         self._reports: asyncio.Task[None] | None = None
 
@@ -190,17 +200,24 @@ class Replica:
 
     def remember(self, answers: Mapping[str, Answer]) -> None:
         """Let all replicas know what was answered, so that each can take feedback to it."""
+        self._memory.remember(answers)
         self._desk.remember.remote(dict(answers))
 
     async def recall(self, identity: str) -> Answer | None:
-        """Ask what another replica answered."""
-        found: Answer | None = await self._desk.recall.remote(identity)
-        return found
+        """Give what this replica answered, or ask what another one did."""
+        found = self._memory.recall(identity)
+        try:
+            return found or await self._desk.recall.remote(identity)
+        except RayError as error:
+            raise PeersAwayError(_last_line(error)) from error
 
     async def metrics(self, own: bytes) -> bytes:
-        """Give the metrics of all replicas, each named."""
-        await self._report(own)
-        return merged(await self._desk.metrics.remote())
+        """Give the metrics of all replicas, each named; its own alone where the others cannot be asked."""
+        try:
+            await self._report(own)
+            return merged(await self._desk.metrics.remote())
+        except RayError:
+            return merged({self._identity: own})
 
     async def _live(self, receive: Receive, send: Send) -> None:
         message: Message = await receive()
@@ -226,13 +243,18 @@ class Replica:
 
     async def _reporting(self) -> None:
         """Report until the desk is gone: then the launched step is, whose server this was, and it is removed."""
+        heard = time.monotonic()
         while True:
             await asyncio.sleep(_REPORT)
             try:
                 await self._report()
-            except RayError:
-                await asyncio.to_thread(serve.delete, self._name, _blocking=False)
-                return
+                heard = time.monotonic()
+            except ActorDiedError:
+                break
+            except RayError:  # the network may be gone for a moment
+                if time.monotonic() > heard + _SILENCE:
+                    break
+        await asyncio.to_thread(serve.delete, self._name, _blocking=False)
 
 
 class Desk:

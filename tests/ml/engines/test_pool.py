@@ -10,7 +10,7 @@ import pytest
 from mlflow.models import infer_signature
 
 from dlops.ml.engines.engine import MODEL, Description
-from dlops.ml.engines.pool import Plan, Pool
+from dlops.ml.engines.pool import Plan, Pool, QueueFull
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*input example was not provided")
 CODE = """
@@ -64,3 +64,26 @@ def test_a_batch_is_of_several_requests_unless_it_shall_not_be(counting):
     assert mixed == [[4, 4, 4], [4, 2, 2]]
     apart = together(counting, Plan(workers=1, batch=4, mixed=False), [3, 3])
     assert apart == [[3, 3, 3], [3, 3, 3]]
+
+
+def test_a_large_request_leaves_room_for_others(counting):
+    async def ask():
+        pool = Pool(counting, Plan(workers=1, batch=4, bound=12))
+        await pool.start()
+        try:
+            large = asyncio.create_task(pool.answers([["a text"]] * 40))
+            await asyncio.sleep(0.1)
+            began = asyncio.get_running_loop().time()
+            await pool.answers([["another"]])  # after a batch or two, and not after all forty rows
+            soon = asyncio.get_running_loop().time() - began
+            await large
+            many = [asyncio.create_task(pool.answers([["a text"]] * 4)) for _ in range(8)]
+            return soon, await asyncio.gather(*many, return_exceptions=True)
+        finally:
+            await pool.stop()
+
+    soon, found = asyncio.run(ask())
+    assert soon < 1.5
+    refused = [one for one in found if isinstance(one, QueueFull)]
+    assert 3 <= len(refused) <= 5
+    assert all(one.seconds > 0 for one in refused)
