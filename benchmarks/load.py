@@ -171,7 +171,14 @@ async def _bad(url: str) -> Counter[int]:
     gate = asyncio.Semaphore(50)
     statuses: Counter[int] = Counter()
     head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.hostname}\r\nContent-Type: application/json\r\n"
-    malformed = (b"{", b"[1, 2]", b"\xff\xfe", b'{"inputs": 5}', b'{"dataframe_split": {}}', b'{"instances": [[[]]]}')
+    malformed = (
+        b"{",
+        b"[1, 2]",
+        b"\xff\xfe",
+        b'{"inputs": ["a"], "instances": ["b"]}',
+        b'{"dataframe_split": {}}',
+        b'{"dataframe_split": {"columns": ["body"], "data": [["a"]]}}',
+    )
 
     async def ask(number: int) -> None:
         async with gate:
