@@ -126,7 +126,7 @@ def ask_to_end(client: MlflowClient, run_id: str, cluster: Cluster, handle: str)
     """
     with contextlib.suppress(Exception):
         if reaper.hosted(client.get_run(run_id)):
-            _keep_log(client, run_id, cluster, handle)  # it goes with what it is about
+            _keep_log(client, run_id, cluster.log(handle))  # it goes with what it is about
     try:
         tracking.patiently(lambda: say_so(client, run_id), seconds=_ASK)
     except tracking.Unreachable as error:
@@ -164,10 +164,13 @@ def close(client: MlflowClient, run: Any, state: State, cluster: Cluster, handle
         time.sleep(_POLL)
     printed = ""
     with contextlib.suppress(UnreachableError):
-        printed = (_keep_log(client, run_id, cluster, handle) if reaper.hosted(run) else cluster.log(handle)).strip()
+        printed = cluster.log(handle)
+    if reaper.hosted(run):
+        with contextlib.suppress(Exception):  # artifacts may be out of this machine's reach
+            _keep_log(client, run_id, printed)
     with contextlib.suppress(UnreachableError):
         cluster.tidy(handle)
-    last = "\n".join(printed.splitlines()[-20:])
+    last = "\n".join(printed.strip().splitlines()[-20:])
     asked = "dlops.cancel" in run.data.tags
     failed = masking.url(f"{last}\n{state.text}".strip())[-8000:]
     error = "cancelled" if asked else state.word if state.cancelled else failed
@@ -182,12 +185,10 @@ def note(client: MlflowClient, run: Any, state: State) -> bool:
     return bool(new)
 
 
-def _keep_log(client: MlflowClient, run_id: str, cluster: Cluster, handle: str) -> str:
-    """Keep with a run what its cluster has kept of its log, where no worker does; give it."""
-    printed = masking.url(cluster.log(handle))
+def _keep_log(client: MlflowClient, run_id: str, printed: str) -> None:
+    """Keep with a run what its cluster has kept of its log, where no worker does."""
     if printed:
-        client.log_text(run_id, printed, pieces.name(1))
-    return printed
+        client.log_text(run_id, masking.url(printed), pieces.name(1))
 
 
 def _ended(run: Any) -> Event:

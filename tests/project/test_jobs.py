@@ -65,6 +65,18 @@ def test_a_job_that_is_lost_has_its_run_closed(client, cluster, run):
     assert jobs.look_after(client, closed, set()) is False
 
 
+def test_a_run_is_closed_where_its_log_cannot_be_kept(client, cluster, run, monkeypatch):
+    def refused(*parts):
+        raise PermissionError("/mlartifacts")
+
+    lost = run()
+    client.delete_tag(lost.info.run_id, "dlops.heartbeat")
+    monkeypatch.setattr(type(client), "log_text", refused)
+    assert jobs.look_after(client, client.get_run(lost.info.run_id), set()) is True
+    closed = client.get_run(lost.info.run_id)
+    assert (closed.info.status, closed.data.tags["dlops.error"]) == ("FAILED", "last words\nits node is gone")
+
+
 @pytest.mark.parametrize(
     "of", [{"age": 1.0}, {"target": "unknown"}, {"handle": ""}, {"target": ""}, {"handle": "of another"}]
 )
