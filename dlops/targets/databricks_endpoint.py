@@ -85,10 +85,10 @@ class DatabricksEndpoint:
         name = self._endpoint(job)
 
         def deploy(client: WorkspaceClient) -> str:
-            self._deploy(client, name, job, served)
+            before = self._deploy(client, name, job, served)
             models = {each.role: f"models:/{each.name}/{each.version}" for each in served}
             entities = [each.entity for each in served]
-            found = {"endpoint": name, "run": job.run_id, "models": models, "entities": entities}
+            found = {"endpoint": name, "run": job.run_id, "models": models, "entities": entities, "before": before}
             return json.dumps({"kind": _KIND, "host": client.config.host, **found})
 
         return self._workspace.asked(deploy)
@@ -225,7 +225,8 @@ class DatabricksEndpoint:
             )
         return found
 
-    def _deploy(self, client: WorkspaceClient, name: str, job: Job, served: list[_Served]) -> None:
+    def _deploy(self, client: WorkspaceClient, name: str, job: Job, served: list[_Served]) -> int:
+        """Have the endpoint made or updated; give the number of the configuration that it had before, 0 without one."""
         from databricks.sdk.errors import ResourceConflict
         from databricks.sdk.service.serving import AiGatewayConfig, EndpointCoreConfigInput, EndpointTag
 
@@ -239,14 +240,15 @@ class DatabricksEndpoint:
                     ai_gateway=AiGatewayConfig(inference_table_config=table) if table else None,
                     tags=[EndpointTag(_OWNER, job.run_id)],
                 )
-                return
+                return 0
             except ResourceConflict:  # an answer was lost, or somebody was faster
                 found = _found(client, name)
                 if found is None:
                     raise
         if _owner(found) == job.run_id:
-            return
+            return 0
         self._refuse(found, name)
+        before = _config_version(found)
         if table:
             _keep_requests(client, found, name, table)
         try:
@@ -256,6 +258,7 @@ class DatabricksEndpoint:
             if found is None or not _is_under_way(found, served):  # else an answer was lost
                 raise
         client.serving_endpoints.patch(name, add_tags=[EndpointTag(_OWNER, job.run_id)])
+        return before
 
     def _refuse(self, found: serving.ServingEndpointDetailed, name: str) -> None:
         """Refuse to update what is not ours to update, or not now.
@@ -415,6 +418,11 @@ def _state(found: serving.ServingEndpointDetailed | None, told: dict[str, Any]) 
         word = f"ended: {whose} has taken its endpoint {name} over"
         return State(over=True, text=f"The endpoint {name} is another's.", cancelled=True, word=word)
     update, ready = _update(found), _is_ready(found)
+    url = found.endpoint_url or f"{told['host']}/serving-endpoints/{name}/invocations"
+    broken_off = {"UPDATE_FAILED": "failed", "UPDATE_CANCELED": "was cancelled"}.get(update)
+    if broken_off and ready and _serves(found, told) and _config_version(found) > told.get("before", 0):
+        text = f"The endpoint {name} answers: {url} (a later update of it {broken_off})"
+        return State(over=False, text=text, ready=True, tags={**tags, "dlops.output.url": url})
     if update == "UPDATE_CANCELED":
         word = f"ended: the update of its endpoint {name} was cancelled in the workspace"
         return State(over=True, text=f"The update of {name} was cancelled.", cancelled=True, word=word)
@@ -425,12 +433,20 @@ def _state(found: serving.ServingEndpointDetailed | None, told: dict[str, Any]) 
     if update == "IN_PROGRESS" or not ready:
         what = "is being updated" if ready else "is being made ready"
         return State(over=False, text=f"The endpoint {name} {what}{_entities_told(found)}…", tags=tags)
-    serves = {each.name for each in (found.config and found.config.served_entities) or []}
-    if not serves.issuperset(told["entities"]):
+    if not _serves(found, told):
         return State(over=False, text=f"The endpoint {name} has not got this run's configuration.", tags=tags)
-    url = found.endpoint_url or f"{told['host']}/serving-endpoints/{name}/invocations"
     tags["dlops.output.url"] = url
     return State(over=False, text=f"The endpoint {name} answers: {url}", ready=True, tags=tags)
+
+
+def _serves(found: serving.ServingEndpointDetailed, told: dict[str, Any]) -> bool:
+    """Say whether an endpoint has all versions of a run."""
+    return {each.name for each in (found.config and found.config.served_entities) or []}.issuperset(told["entities"])
+
+
+def _config_version(found: serving.ServingEndpointDetailed | None) -> int:
+    """Give the number of the configuration that an endpoint has; 0 where it has none yet."""
+    return (found and found.config and found.config.config_version) or 0
 
 
 def _entities_told(found: serving.ServingEndpointDetailed) -> str:

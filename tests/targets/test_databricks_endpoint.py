@@ -177,6 +177,28 @@ def test_an_endpoint_whose_update_fails_answers_as_before(workspace, serve, clie
     assert endpoint(workspace).config["served_entities"][0]["entity_version"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("failure", "said"), [("UPDATE_FAILED:no room", "failed"), ("UPDATE_CANCELED", "was cancelled")]
+)
+def test_an_update_that_somebody_else_makes_in_vain_ends_no_run(workspace, serve, client, failure, said):
+    ready(serve())
+    launched = serve(model=f"models:/{FILMS}/4")
+    ready(launched)
+    workspace.serving.failure = failure
+    endpoint(workspace).begin({**endpoint(workspace).config, "served_entities": []}, 0.0)
+    run = looked_at(client, launched)
+    assert run.info.status == "RUNNING"
+    state = cluster(workspace).state(run.data.tags["dlops.handle"])
+    assert state.ready
+    assert state.text.endswith(f"/main-ml-films/invocations (a later update of it {said})")
+
+
+def test_an_update_that_fails_is_told_of_the_same_versions_too(workspace, serve, client):
+    ready(serve())
+    workspace.serving.failure = "UPDATE_FAILED:no room"
+    assert ended(serve({}, {"workload_size": "Large"}))["event"] == "lost"
+
+
 @pytest.mark.parametrize("where", ["deleted", "cancelled"])
 def test_what_is_done_in_the_workspace_is_seen(workspace, serve, client, where):
     launched = serve()
