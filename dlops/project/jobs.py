@@ -62,6 +62,23 @@ def ask_to_end(client: MlflowClient, run: Any) -> None:
         following.say_so(client, run.info.run_id)
 
 
+def stop_what_is_left(run: Any) -> bool:
+    """Stop the service that a run which has ended has left behind; say whether there was one.
+
+    Raises:
+        UnreachableError: the cluster does not answer.
+    """
+    found = _cluster(run) if reaper.hosted(run) else None
+    if found is None:
+        return False
+    cluster, handle = found
+    state = cluster.state(handle)
+    if state.over and not state.left:
+        return False
+    cluster.stop(handle)
+    return True
+
+
 def log(run: Any) -> str:
     """Give what an open run's cluster has kept of its log, where no worker keeps it.
 
@@ -73,8 +90,13 @@ def log(run: Any) -> str:
 
 
 def _job(run: Any) -> tuple[Cluster, str] | None:
+    return None if reaper.over(run) else _cluster(run)
+
+
+def _cluster(run: Any) -> tuple[Cluster, str] | None:
+    """Give the cluster that a run's job is or was in, and its handle."""
     tags = run.data.tags
-    if reaper.over(run) or reaper.HANDLE not in tags:
+    if reaper.HANDLE not in tags:
         return None
     handle = tags[reaper.HANDLE]
     owners = (cluster for cluster in names.clusters(tags.get("dlops.target", "local")) if _owns(cluster, handle))

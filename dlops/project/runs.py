@@ -153,15 +153,17 @@ class Runs:
         return self._described(self._closed(self._find(run_id), set()))
 
     def cancel(self, run_id: str, *, patience: float = 60.0) -> Run:
-        """Ask a run to end, wherever it runs, and wait until it has.
+        """Ask a run to end, wherever it runs, and wait until it has; of one that failed, stop the service it has left.
 
         Raises:
-            UsageError: no such run, or it is not running.
+            UsageError: no such run, or it is not running and has left nothing.
             UnreachableError: it did not end within `patience` seconds.
         """
         run = self._find(run_id)
         found = self.one(run.info.run_id)
         if found.status != "RUNNING":
+            if jobs.stop_what_is_left(self._asked(lambda: self._client.get_run(found.run_id))):
+                return found
             raise UsageError(f"Run {found.run_id} is not running: it is {found.status}.")
         worker = reaper.identity(run)
         if worker is None and reaper.HANDLE not in run.data.tags:

@@ -249,14 +249,14 @@ class DatabricksEndpoint:
             return 0
         self._refuse(found, name)
         before = _config_version(found)
-        if table:
-            _keep_requests(client, found, name, table)
         try:
             client.serving_endpoints.update_config(name, served_entities=entities, traffic_config=traffic)
         except ResourceConflict:
             found = _found(client, name)
             if found is None or not _is_under_way(found, served):  # else an answer was lost
                 raise
+        if table:
+            _keep_requests(client, found, name, table)
         client.serving_endpoints.patch(name, add_tags=[EndpointTag(_OWNER, job.run_id)])
         return before
 
@@ -417,19 +417,20 @@ def _state(found: serving.ServingEndpointDetailed | None, told: dict[str, Any]) 
         whose = f"run {owner}" if owner else "somebody else, whose run it is not marked with,"
         word = f"ended: {whose} has taken its endpoint {name} over"
         return State(over=True, text=f"The endpoint {name} is another's.", cancelled=True, word=word)
-    update, ready = _update(found), _is_ready(found)
+    update, ready, run = _update(found), _is_ready(found), told["run"]
     url = found.endpoint_url or f"{told['host']}/serving-endpoints/{name}/invocations"
     broken_off = {"UPDATE_FAILED": "failed", "UPDATE_CANCELED": "was cancelled"}.get(update)
     if broken_off and ready and _serves(found, told) and _config_version(found) > told.get("before", 0):
         text = f"The endpoint {name} answers: {url} (a later update of it {broken_off})"
         return State(over=False, text=text, ready=True, tags={**tags, "dlops.output.url": url})
     if update == "UPDATE_CANCELED":
-        word = f"ended: the update of its endpoint {name} was cancelled in the workspace"
-        return State(over=True, text=f"The update of {name} was cancelled.", cancelled=True, word=word)
+        rest = f"; it goes on answering as before, and `dlops cancel {run}` deletes it" if ready else ""
+        word = f"ended: the update of its endpoint {name} was cancelled in the workspace{rest}"
+        return State(over=True, text=f"The update of {name} was cancelled.", cancelled=True, word=word, left=True)
     if update == "UPDATE_FAILED":
-        rest = " It goes on answering as before." if ready else ""
+        rest = f" It goes on answering as before; `dlops cancel {run}` deletes it." if ready else ""
         text = f"The endpoint {name} could not be given its configuration{_entities_told(found)}.{rest}"
-        return State(over=True, text=text, tags=tags)
+        return State(over=True, text=text, tags=tags, left=True)
     if update == "IN_PROGRESS" or not ready:
         what = "is being updated" if ready else "is being made ready"
         return State(over=False, text=f"The endpoint {name} {what}{_entities_told(found)}…", tags=tags)

@@ -100,6 +100,8 @@ class State:
     """What became of one that somebody ended so: it was …"""
     ready: bool = False
     """Whether nothing is left to wait for, and it goes on until somebody ends it."""
+    left: bool = False
+    """Whether something of one that is over is still there, which can be stopped."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """What its run is to say of it, where no worker does."""
 

@@ -93,6 +93,9 @@ def test_an_update_that_fails_is_a_failed_step(films, workspace):
     assert failed["status"] == "FAILED"
     assert failed["error"]["message"].startswith("serve failed.\n== main-ml-films-3, build\n")
     assert failed["error"]["message"].endswith("DEPLOYMENT_FAILED No module named 'torch').")
+    assert films.json("cancel", failed["run_id"])["status"] == "FAILED"
+    assert workspace.serving.all == {}, "what it has left is deleted"
+    assert "is not running" in films.run("cancel", failed["run_id"], exit_code=2).stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

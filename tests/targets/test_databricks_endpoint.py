@@ -131,6 +131,7 @@ def test_a_second_run_updates_the_endpoint_and_the_first_one_ends(workspace, ser
     first = serve(model=f"models:/{FILMS}/2")
     ready(first)
     endpoint(workspace).gateway = {"rate_limits": [{"calls": 9, "renewal_period": "minute"}]}
+    workspace.serving.seconds = 1.0
     second = serve(challenger=f"models:/{FILMS}@candidate", split="0.25", log_to="main.logs.films", log_texts="full")
     said = ready(second)
     assert any("is being updated" in event.get("text", "") for event in said)
@@ -170,11 +171,25 @@ def test_an_update_that_fails_is_told_in_the_words_of_the_service(workspace, ser
 
 
 def test_an_endpoint_whose_update_fails_answers_as_before(workspace, serve, client):
-    ready(serve())
+    first = serve()
+    ready(first)
     workspace.serving.failure = "UPDATE_FAILED:out of memory"
-    last = ended(serve(model=f"models:/{FILMS}/4"))
-    assert last["text"].endswith("out of memory). It goes on answering as before.")
+    second = serve(model=f"models:/{FILMS}/4")
+    way_out = f"It goes on answering as before; `dlops cancel {second._run_id}` deletes it."
+    assert ended(second)["text"].endswith(f"out of memory). {way_out}")
     assert endpoint(workspace).config["served_entities"][0]["entity_version"] == "3"
+    assert not jobs.stop_what_is_left(looked_at(client, first)), "it is the second one's by now"
+    assert jobs.stop_what_is_left(client.get_run(second._run_id))
+    assert workspace.serving.all == {}
+    assert not jobs.stop_what_is_left(client.get_run(second._run_id))
+
+
+def test_requests_are_kept_of_an_endpoint_that_takes_the_update(workspace, serve):
+    ready(serve())
+    workspace.serving.models[FILMS]["versions"].remove("4")
+    with pytest.raises(UnreachableError, match="does not exist"):
+        serve(model=f"models:/{FILMS}/4", log_to="main.logs.films", log_texts="full")
+    assert endpoint(workspace).gateway == {}
 
 
 @pytest.mark.parametrize(
