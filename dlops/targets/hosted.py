@@ -41,7 +41,12 @@ class Hosted(Remote):
     def _keep_handle(self, client: MlflowClient, run_id: str, handle: str) -> None:
         """Keep it, and by taking the heartbeat away say that no worker will give another sign."""
         super()._keep_handle(client, run_id, handle)
-        tracking.patiently(lambda: client.delete_tag(run_id, "dlops.heartbeat"), seconds=_PATIENCE)
+
+        def hush() -> None:
+            if "dlops.heartbeat" in client.get_run(run_id).data.tags:
+                client.delete_tag(run_id, "dlops.heartbeat")
+
+        tracking.patiently(hush, seconds=_PATIENCE)
 
     def _taken_back(self, client: MlflowClient, run_id: str, handle: str) -> str:  # noqa: ARG002 - as of all targets
         """Leave what others may use already."""

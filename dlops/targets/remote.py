@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dlops.errors import ConfigError, DlopsError, UnreachableError
+from dlops.errors import ConfigError, DlopsError, Interrupted, UnreachableError
 from dlops.targets import package, stores
 from dlops.targets.following import RemoteRun, ask_to_end
 from dlops.targets.interface import Cluster, Finding, Show, State
@@ -97,9 +97,12 @@ class Remote:
     def start(self, job: Job, show: Show) -> RemoteRun:
         """Make the run, upload what the job reads, and hand it over; a run that could not be is ended.
 
+        Of what stays, Ctrl-C ends nothing once it was handed over.
+
         Raises:
             UnreachableError: the tracking store or the cluster does not answer, or refuses.
             ConfigError: no other machine could write its artifacts.
+            Interrupted: it goes on, but whoever waits was interrupted.
         """
         try:
             client = tracking.connect(job.tracking_uri, job.lock_folder)
@@ -113,6 +116,13 @@ class Remote:
             self._keep_handle(client, run_id, handle)
             self._tell_page(client, run_id, handle, show)
         except BaseException as error:
+            if self.stays and handle and isinstance(error, KeyboardInterrupt):
+                with contextlib.suppress(tracking.Unreachable):
+                    self._keep_handle(client, run_id, handle)
+                    raise Interrupted(
+                        f"What waited for run {run_id} was ended; the run goes on.",
+                        hint=f"`dlops logs {run_id} -f` follows it, `dlops cancel {run_id}` ends it.",
+                    ) from error
             done = self._taken_back(client, run_id, handle) if handle else ""
             self._close(client, run_id, error)
             if isinstance(error, tracking.Unreachable):

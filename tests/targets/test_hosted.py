@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dlops.errors import UnreachableError
+from dlops.errors import Interrupted, UnreachableError
 from dlops.targets import remote
 from dlops.targets.hosted import Hosted
 from dlops.targets.interface import State
@@ -103,3 +103,24 @@ def test_what_others_may_use_is_not_taken_back(place, service, job, client, monk
     (run,) = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
     assert run.info.status == "FAILED"
     assert remote.HANDLE in run.data.tags
+
+
+@pytest.mark.parametrize("where", ["set_tag", "delete_tag", "page"])
+def test_whoever_is_interrupted_just_after_leaves_a_run_that_goes_on(place, service, job, client, monkeypatch, where):
+    interrupts = [KeyboardInterrupt]
+    owner = type(client) if where != "page" else type(service)
+    original = getattr(owner, where)
+
+    def interrupted(*parts):
+        if service.taken and interrupts:
+            raise interrupts.pop()
+        return original(*parts)
+
+    monkeypatch.setattr(owner, where, interrupted)
+    with pytest.raises(Interrupted, match="the run goes on"):
+        place.start(job, quietly)
+    (run,) = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
+    assert run.info.status == "RUNNING"
+    assert reaper.hosted(run)
+    assert "dlops.cancel" not in run.data.tags
+    assert service.stopped == []
