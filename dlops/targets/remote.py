@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _LARGEST = 2 * 1024**3
 """Bytes of a file or folder that are uploaded for a run."""
+_LARGEST_KEY = 2**20
+"""Bytes of a file that is looked at for a key."""
+_PRIVATE_KEY = re.compile(rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----", re.MULTILINE)
 _PATIENCE = 60.0
 """Seconds that a job which only looks round has to end."""
 
@@ -221,6 +225,11 @@ class Remote:
                     f"{path} is a place on this machine, which {self.name} does not have:"
                     " name a URI, or a folder that the target lists as shared"
                 )
+            elif _is_private_key(Path(path)):
+                found.append(
+                    f"{path} is a private key, which all who see the run could read: put it on the machines of"
+                    f" {self.name} themselves, and list its folder there as shared"
+                )
             elif job.folder and Path(job.folder).is_relative_to(path):
                 found.append(
                     f"{path} holds the project itself, of which only the files that Git tracks are sent: name data"
@@ -282,6 +291,14 @@ def _staying(folder: str, names: list[str]) -> list[str]:
 
 def _stays(name: str) -> bool:
     return name in (".git", ".env") or name.startswith(".env.")
+
+
+def _is_private_key(path: Path) -> bool:
+    """Say whether a file has a private key, alone or with its certificate (RFC 7468); an unreadable one is no key."""
+    with contextlib.suppress(OSError):
+        if path.is_file() and path.stat().st_size < _LARGEST_KEY:
+            return bool(_PRIVATE_KEY.search(path.read_bytes()))
+    return False
 
 
 def _size(path: Path) -> int:

@@ -92,6 +92,18 @@ def test_every_problem_is_told_before_anything_is_made(target, job, tmp_path, cl
     assert client.search_runs(["0"]) == []
 
 
+@pytest.mark.parametrize("kind", ["", "RSA ", "ENCRYPTED "])
+def test_a_private_key_is_never_uploaded(target, job, tmp_path, kind, monkeypatch):
+    certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    key, public = tmp_path / "key.pem", tmp_path / "cert.pem"
+    key.write_text(f"{certificate}-----BEGIN {kind}PRIVATE KEY-----\nMIIE\n-----END {kind}PRIVATE KEY-----\n")
+    public.write_text(certificate)
+    (problem,) = target._of_inputs(job("true", inputs={"@cert@": str(public), "@key@": str(key)}))
+    assert problem.startswith(f"{key} is a private key, which all who see the run could read: put it on the machines")
+    monkeypatch.setattr(target, "_shared", (str(tmp_path),))
+    assert target._of_inputs(job("true", inputs={"@key@": str(key)})) == []
+
+
 def test_a_job_that_is_not_taken_leaves_a_run_that_says_so(target, far, job, client):
     far.full = True
     with pytest.raises(UnreachableError, match="far takes no more jobs"):
