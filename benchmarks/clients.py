@@ -49,9 +49,12 @@ class Client:
     async def post(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Send a body of JSON, and give status, headers and body of the answer; status 0 if the connection broke."""
         try:
-            if self._writer is None or self._writer.is_closing():
+            over = self._reader is None or self._reader.at_eof()  # a server ends connections that say nothing for long
+            if over or self._writer is None or self._writer.is_closing():
+                self.close()
                 self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
             assert self._reader
+            assert self._writer
             head = (
                 f"POST {self._path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n"

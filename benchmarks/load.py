@@ -82,7 +82,7 @@ def _measured(url: str, texts: Sequence[str]) -> tuple[str, bool]:
     late = over.percentile(0.95) / crowd.percentile(0.95)
     lost = among.statuses.total() - among.statuses[200]
     rows = [
-        ("80 %: requests that were not answered", f"{errors} of {steady.statuses.total()}", "0", errors == 0),
+        ("80 %: requests that were not answered", f"{errors} of {_told(steady)}", "0", errors == 0),
         ("80 %: p50 and p95, s", f"{steady.percentile(0.5):.3f}, {steady.percentile(0.95):.3f}", "", True),
         (
             f"80 %: memory of all its processes, MB: after warming up, at the end, most (+{100 * grown:.1f} %)",
@@ -111,7 +111,7 @@ def _measured(url: str, texts: Sequence[str]) -> tuple[str, bool]:
         ),
         (
             f"{_BAD} bad requests beside good ones: good ones that were not answered",
-            f"{lost} of {among.statuses.total()}",
+            f"{lost} of {_told(among)}",
             "0",
             lost == 0,
         ),
@@ -138,6 +138,14 @@ too slow, cut off.
 """,
         all(met for *_, met in rows),
     )
+
+
+def _told(load: clients.Load) -> str:
+    """Give how many requests there were, and what became of those that were not answered."""
+    others = ", ".join(
+        f"{count} of {status or 'no status'}" for status, count in load.statuses.items() if status != 200
+    )
+    return f"{load.statuses.total()}" + (f" ({others})" if others else "")
 
 
 @contextmanager
