@@ -50,7 +50,7 @@ def joined(nodes: int, *, gpus: int) -> Iterator[None]:
     connect()
     try:
         here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-        meeting = {"MASTER_ADDR": here, "MASTER_PORT": str(_free_port())}
+        meeting = {"MASTER_ADDR": here, "MASTER_PORT": str(free_port())}
         started = _start(nodes, gpus, meeting)
         left = threading.Event()
         threading.Thread(target=_watch, args=(started, left, record.run_id()), daemon=True).start()
@@ -154,7 +154,8 @@ def _watch(started: list[Any], left: threading.Event, run_id: str | None) -> Non
         os._exit(_FAILED)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("", 0))
         return int(free.getsockname()[1])

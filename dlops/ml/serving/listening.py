@@ -62,12 +62,12 @@ def run(settings: Serve, ready: Ready) -> int:
         ssl_keyfile=settings.tls_key,
     )
     loop = config.get_loop_factory()
-    with contextlib.closing(listener), _handlers_kept(), asyncio.Runner(loop_factory=loop) as runner:
+    with contextlib.closing(listener), handlers_kept(), asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(_served(settings, secret, config, listener, ready))
 
 
 @contextlib.contextmanager
-def _handlers_kept() -> Iterator[None]:
+def handlers_kept() -> Iterator[None]:
     """Put back what signals did before; an event loop would leave them to end the process at once."""
     before = {number: signal.getsignal(number) for number in _ENDING}
     try:
@@ -123,7 +123,12 @@ def url(settings: Serve, listener: socket.socket) -> str:
     """Give the address under which the server is reached."""
     scheme = "https" if settings.tls_cert else "http"
     host = settings.host if settings.host not in ("0.0.0.0", "::", "") else socket.gethostname()  # noqa: S104
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+    return f"{scheme}://{bracketed(host)}:{listener.getsockname()[1]}"
+
+
+def bracketed(host: str) -> str:
+    """Give a host as a URL has it."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _listener(settings: Serve) -> socket.socket:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import os
 import re
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -84,11 +82,9 @@ def run(settings: Serve, ready: listening.Ready) -> None:
 @contextlib.contextmanager
 def _connected() -> Iterator[None]:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    ray_nodes.connect()
+    with listening.handlers_kept():  # Ray takes the signals, and would end the step as it does
+        ray_nodes.connect()
     try:
-        for number, handler in handlers.items():  # Ray takes them, and would end the step as it does
-            signal.signal(number, handler)
         yield
     finally:
         ray.shutdown()
@@ -103,7 +99,7 @@ def _begun(settings: Serve) -> bool:
     try:
         found = _http()
     except RayServeException:
-        options: dict[str, Any] = {"host": settings.host, "port": settings.port or _free_port()}
+        options: dict[str, Any] = {"host": settings.host, "port": settings.port or ray_nodes.free_port()}
         if settings.tls_cert:
             options |= {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
         serve.start(proxy_location="EveryNode", http_options=options)
@@ -170,13 +166,12 @@ def _application(settings: Serve, token: str | None, desk: Any, name: str) -> se
 def _builder(
     settings: Serve, token: str | None, desk: Any, name: str, environment: Mapping[str, str]
 ) -> Callable[[], Application]:
-    """Give a function that makes the application, in the process of a replica."""
+    """Give what makes the application, in the process of a replica: a plain function, as Ray Serve wants it."""
 
     def build() -> Application:
         os.environ.update(environment)
         return Replica(settings, token, desk, name)
 
-    assert inspect.isfunction(build)  # else Ray Serve would take it for the application itself
     return build
 
 
@@ -257,21 +252,13 @@ class Replica:
         await asyncio.to_thread(serve.delete, self._name, _blocking=False)
 
 
-class Desk:
+class Desk(Memory):
     """What replicas tell one another, and the launched step: an actor, which ends with that step."""
 
     def __init__(self) -> None:
-        self._memory = Memory()
+        super().__init__()
         self._told: dict[str, tuple[float, bytes, dict[str, Any]]] = {}
         self._failure = ""
-
-    def remember(self, answers: Mapping[str, Answer]) -> None:
-        """Keep what was answered."""
-        self._memory.remember(answers)
-
-    def recall(self, identity: str) -> Answer | None:
-        """Give what was answered."""
-        return self._memory.recall(identity)
 
     def report(self, replica: str, metrics: bytes, roles: dict[str, Any]) -> None:
         """Take what a replica says of itself; forget those that say nothing any more."""
@@ -364,10 +351,4 @@ def _url(settings: Serve) -> str:
         heads = [node for node in ray.nodes() if "node:__internal_head__" in node["Resources"]]  # type: ignore[no-untyped-call]
         host = heads[0]["NodeManagerAddress"] if heads else socket.gethostname()
     scheme = "https" if getattr(options, "ssl_certfile", None) else "http"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{options.port}{settings.path.rstrip('/')}"
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("", 0))
-        return int(free.getsockname()[1])
+    return f"{scheme}://{listening.bracketed(host)}:{options.port}{settings.path.rstrip('/')}"
