@@ -308,7 +308,8 @@ class Serve(Answering):
     """Milliseconds that a process waits for a batch to fill while others compute; a lone request never waits."""
     queue: Annotated[int, Range(0, 10**6)] = 0
     """Texts that may be before those of a new request (of a large one, a batch is); beyond, it is refused with 503, and
-    told when to try again. 0 is 32 batches of each process, so that whoever is let in is answered soon."""
+    told when to try again. 0 is 32 batches of each process, so that whoever is let in is answered soon; four times as
+    many for a moment, where the machine stood still and no more is asked than it can answer."""
     max_rows: Annotated[int, Range(1, 10**6)] = 1000
     """Texts of one request."""
     max_body_mb: Annotated[float, Range(0.001, 1e4)] = 10.0

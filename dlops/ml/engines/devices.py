@@ -10,6 +10,8 @@ from dlops.ml.engines.store import Kept
 
 WAITING = 32
 """Batches of each process that may wait, where nothing else is said."""
+BURST = 4
+"""Times as many that may after a pause of the machine."""
 
 
 def plan(
@@ -25,7 +27,7 @@ def plan(
 ) -> Plan:
     """Say what suits this machine; 0 workers are one for each processor or GPU, 0 rows of a batch what is fast there.
 
-    A bound of 0 is as many rows as are answered soon.
+    A bound of 0 is as many rows as are answered soon, and more for a moment.
 
     On processors, single-threaded processes side by side answer more than one process with many threads, and batches
     gain nothing; on a GPU they gain most.
@@ -39,6 +41,7 @@ def plan(
         batch=batch,
         wait=wait,
         bound=bound or WAITING * batch * workers,
+        burst=0 if bound else BURST * WAITING * batch * workers,
         seconds=seconds,
         clean=clean,
         mixed=mixed,

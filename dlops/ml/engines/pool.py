@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +24,10 @@ _AHEAD = 2
 """Rows that a process is handed before it has answered the first, where it takes them one by one."""
 _RECENT = 0.1
 """Weight of the last batch in what a row takes."""
+_MEMORY = 10.0
+"""Seconds after which a row counts for a third of what it did, where demand is held against what can be answered."""
+_TOO_MUCH = 1.5
+"""Times as many rows asked as answered that are no mere pause."""
 
 
 class QueueFull(Exception):
@@ -47,6 +53,8 @@ class Plan:
     """Seconds that a process waits for a batch to fill while others compute; a lone request never waits."""
     bound: int = 1 << 30
     """Rows that may be before those of a new request; of a request that has more than a batch, only a batch is."""
+    burst: int = 0
+    """Rows, if more, that may be where far more are asked than answered for a moment alone: the machine stood still."""
     seconds: float = 60.0
     """Seconds that a request may take."""
     clean: bool = False
@@ -55,6 +63,35 @@ class Plan:
     """Whether rows are explained instead of answered."""
     variables: tuple[Mapping[str, str], ...] = ({},)
     """Environment variables of the processes, in turn: which GPU each has."""
+
+
+class Demand:
+    """How many rows were asked and answered lately: each counts less the longer ago it was."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._asked = self._answered = 0.0
+        self._seen = clock()
+
+    def asked(self, rows: int) -> None:
+        """Count rows that were asked, whether they are let in or not."""
+        self._age()
+        self._asked += rows
+
+    def answered(self, rows: int) -> None:
+        """Count rows that were answered."""
+        self._age()
+        self._answered += rows
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether more is asked than can be answered; else what waits has gathered in a pause, and will be gone soon."""
+        return self._asked > _TOO_MUCH * self._answered
+
+    def _age(self) -> None:
+        now = self._clock()
+        kept = math.exp((self._seen - now) / _MEMORY)
+        self._asked, self._answered, self._seen = self._asked * kept, self._answered * kept, now
 
 
 @dataclass(eq=False)
@@ -95,6 +132,7 @@ class Pool:
         self._more = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
         self._live: dict[int, Worker] = {}
+        self._demand = Demand()
         self._pace = 0.05
         """Seconds that a row takes a process, as seen lately."""
 
@@ -123,7 +161,8 @@ class Pool:
             WorkerDied: two processes ended over one of them.
         """
         before = sum(min(other.waiting, self.plan.batch) for other in self._queue)  # everybody has their turn
-        if before >= self.plan.bound:
+        self._demand.asked(len(rows))
+        if before >= (self.plan.bound if self._demand.is_too_much else max(self.plan.bound, self.plan.burst)):
             raise QueueFull(before * self._pace / max(1, self.plan.workers))
         if not rows:
             return []
@@ -269,6 +308,7 @@ class Pool:
         else:
             seconds = asyncio.get_running_loop().time() - began
             self._pace += _RECENT * (seconds / len(batch) - self._pace)
+            self._demand.answered(len(batch))
             if self._on_batch:
                 self._on_batch(len(batch), seconds)
             for (asked, place), answer in zip(batch, answers, strict=True):

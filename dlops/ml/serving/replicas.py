@@ -153,7 +153,8 @@ def _application(settings: Serve, token: str | None, desk: Any, name: str) -> se
     deployed = serve.deployment(
         name="server",
         ray_actor_options={"num_cpus": workers, "num_gpus": 1 if gpus else 0},
-        max_ongoing_requests=_ROOM + 2 * (settings.queue or devices.WAITING * (settings.batch_size or 32) * workers),
+        max_ongoing_requests=_ROOM
+        + 2 * (settings.queue or devices.BURST * devices.WAITING * (settings.batch_size or 32) * workers),
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=settings.drain_seconds + _AFTER,
         max_constructor_retry_count=_TRIES,

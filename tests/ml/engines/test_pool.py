@@ -10,7 +10,7 @@ import pytest
 from mlflow.models import infer_signature
 
 from dlops.ml.engines.engine import MODEL, Description
-from dlops.ml.engines.pool import Plan, Pool, QueueFull
+from dlops.ml.engines.pool import Demand, Plan, Pool, QueueFull
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*input example was not provided")
 CODE = """
@@ -87,3 +87,42 @@ def test_a_large_request_leaves_room_for_others(counting):
     refused = [one for one in found if isinstance(one, QueueFull)]
     assert 3 <= len(refused) <= 5
     assert all(one.seconds > 0 for one in refused)
+
+
+def test_a_pause_of_the_machine_is_no_demand_that_is_too_much():
+    now = [0.0]
+    demand = Demand(lambda: now[0])
+    demand.asked(64)
+    assert demand.is_too_much, "nothing was answered yet: a burst at the start is bounded as ever"
+    for _ in range(600):  # a minute of 76 rows a second, all answered
+        now[0] += 0.1
+        demand.asked(8)
+        demand.answered(8)
+    for _ in range(25):  # then it stands still for two and a half seconds
+        now[0] += 0.1
+        demand.asked(8)
+    assert not demand.is_too_much
+    for _ in range(100):  # three times as much as it can
+        now[0] += 0.1
+        demand.asked(27)
+        demand.answered(9)
+    assert demand.is_too_much
+
+
+def test_rows_beyond_the_bound_are_let_in_after_a_pause_alone(counting):
+    async def ask():
+        pool = Pool(counting, Plan(workers=1, batch=1, bound=2, burst=8))
+        await pool.start()
+        try:
+            found = []
+            for answered in (0, 1000):
+                pool._demand.answered(answered)
+                many = [asyncio.create_task(pool.answers([["a text"]])) for _ in range(12)]
+                rows = await asyncio.gather(*many, return_exceptions=True)
+                found.append(sum(isinstance(row, QueueFull) for row in rows))
+            return found
+        finally:
+            await pool.stop()
+
+    before, after = asyncio.run(ask())
+    assert before > after > 0
