@@ -29,6 +29,10 @@ AHEAD = {
     "predict": ["mlflow", "dlops.ml.bulk_answers"],
 }
 """What is imported while the run is being made: what each step imports first, and takes longest."""
+MORE = {"ingest": ["card"]}
+"""What a step gives beside what it always answers with."""
+UNCACHED = {"serve"}
+"""What is never taken as it was: it goes on."""
 NAMES = [step.name for step in STEPS]
 
 
@@ -51,13 +55,29 @@ def entry_point(name: str) -> str:
     """Write a step's entry point as MLproject holds it."""
     parameters = schema.parameters(getattr(settings, name.capitalize()))
     words = " ".join(f"{parameter.name}={{{parameter.name}}}" for parameter in parameters)
-    lines = [f"  {name}:", f"    ahead: [{', '.join(AHEAD[name])}]", "    parameters:", *map(declared, parameters)]
+    outputs = [*next(step.outputs for step in STEPS if step.name == name), *MORE.get(name, [])]
+    lines = [f"  {name}:", f"    ahead: [{', '.join(AHEAD[name])}]", f"    outputs: [{', '.join(outputs)}]"]
+    lines += ["    cache: false"] if name in UNCACHED else []
+    lines += ["    parameters:", *map(declared, parameters)]
     return "\n".join([*lines, f'    command: "python -m pipelines.{name} {words}"']) + "\n"
 
 
 def _plain(parameter: Parameter) -> object:
     value = parameter.value(parameter.default or "")
     return value if isinstance(value, int | float) and not isinstance(value, bool) else parameter.default
+
+
+MAIN = """\
+  main:
+    cache: false
+    parameters:
+      config: {type: path, default: configs/run.yaml, description: The pipeline.}
+    command: "python -m dlops.cli.main run --config {config}"
+"""
+
+
+def test_stock_mlflow_runs_the_pipeline_as_the_entry_point_main():
+    assert (ROOT / "MLproject").read_text().endswith(MAIN)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,10 +89,10 @@ def test_mlproject_says_what_the_settings_say(name):
 
 
 def test_one_word_per_step_everywhere():
-    assert list(spec.load(ROOT).entry_points) == NAMES
+    assert list(spec.load(ROOT).entry_points) == [*NAMES, "main"]
     assert list(COMMANDS["Launch a step"]) == NAMES
     assert sorted(file.stem for file in (ROOT / "pipelines").glob("[a-z]*.py")) == sorted(NAMES)
-    assert sorted(file.stem for file in (ROOT / "configs").glob("*.yaml")) == sorted([*NAMES, "dlops"])
+    assert sorted(file.stem for file in (ROOT / "configs").glob("*.yaml")) == sorted([*NAMES, "dlops", "run"])
     for name in NAMES:
         assert (ROOT / f"tests/pipelines/test_{name}.py").exists()
         assert callable(getattr(importlib.import_module(f"dlops.cli.{name}"), name))

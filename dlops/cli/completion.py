@@ -83,6 +83,45 @@ def steps(incomplete: str) -> list[str]:
     return [step.name for step in STEPS if step.name.startswith(incomplete)]
 
 
+def pipeline_steps(ctx: Any, incomplete: str) -> list[str]:
+    """Offer the steps of the pipeline."""
+    found = _pipeline(ctx)
+    return [name for name in found.steps if name.startswith(incomplete)] if found else []
+
+
+def pipeline_parameters(ctx: Any, incomplete: str) -> list[str]:
+    """Offer `STEP.` for each step of the pipeline, `STEP.key=` once its name is there."""
+    found = _pipeline(ctx)
+    if found is None or "=" in incomplete:
+        return []
+    name, dot, begun = incomplete.partition(".")
+    if not dot:
+        return [f"{step}." for step in found.steps if step.startswith(name)]
+    if name not in found.steps:
+        return []
+    from dlops.project import plan
+
+    try:
+        parameters = plan.entry_point(found.steps[name].kind, ctx.params.get("uri") or ".").parameters
+    except DlopsError:
+        return []
+    return [f"{name}.{parameter.name}=" for parameter in parameters if parameter.name.startswith(begun)]
+
+
+def _pipeline(ctx: Any) -> Any:
+    """Read the pipeline that a command line is about; `None` where there is none on this machine."""
+    from dlops.project import remotes, source
+    from dlops.project.pipeline import definition
+
+    uri = ctx.params.get("uri") or "."
+    if remotes.is_remote(uri):
+        return None
+    try:
+        return definition.load(ctx.params.get("config") or source.of(uri).folder / definition.FILE)
+    except DlopsError:
+        return None
+
+
 def environments(incomplete: str) -> list[str]:
     """Offer the kinds of environment."""
     from dlops.project.environment import KINDS

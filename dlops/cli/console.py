@@ -121,7 +121,12 @@ def show_outcome(outcome: Outcome, *, as_json: bool = False, quiet: bool = False
         run = f"{outcome.run_id}{plan.option(outcome.tracking_uri)}"
         err().print(escaped(f"It goes on: `dlops logs {run} -f` follows it, `dlops cancel {run}` ends it."))
         return
-    out().print(_table(outcome))
+    if outcome.steps:
+        from dlops.cli import pipelines
+
+        out().print(pipelines.summary(outcome))
+    else:
+        out().print(_table(outcome))
     if outcome.error:
         show_error(outcome.error, seen=not quiet)
     elif not quiet and (step := named(outcome.step)) and set(step.outputs) <= set(outcome.outputs):

@@ -25,6 +25,8 @@ class Follower:
         self._task: TaskID | None = None
         self._rows: list[list[str]] = []
         """A table that the step shows with its progress, the first row its heading."""
+        self._steps: list[dict[str, Any]] = []
+        """The steps of a pipeline."""
 
     def __enter__(self) -> Follower:
         return self
@@ -77,8 +79,9 @@ class Follower:
         if not console.err().is_terminal:
             return
         self._rows = _rows(event.get("table"))
+        self._steps = event.get("steps") or []
         if self._bar is None:
-            self._bar = _bar(lambda: self._rows)
+            self._bar = _bar(lambda: self._rows, lambda: self._steps)
             self._task = self._bar.add_task("", total=None)
             self._bar.start()
         assert self._task is not None
@@ -104,14 +107,18 @@ def _rows(table: object) -> list[list[str]]:
     return [[str(cell) for cell in row] for row in rows if isinstance(row, list) and row]
 
 
-def _bar(rows: Callable[[], list[list[str]]]) -> Progress:
-    """Make a bar, with a table of these rows above it where there are any."""
+def _bar(rows: Callable[[], list[list[str]]], steps: Callable[[], list[dict[str, Any]]]) -> Progress:
+    """Make a bar, with a table of these rows, or the steps of a pipeline, above it where there are any."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     class Shown(Progress):
         def get_renderables(self) -> Iterator[RenderableType]:
             if found := rows():
                 yield console.grid(found)
+            if going_on := steps():
+                from dlops.cli import pipelines
+
+                yield pipelines.live(going_on)
             yield from super().get_renderables()
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

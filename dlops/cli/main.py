@@ -30,12 +30,16 @@ COMMANDS = {
         "serve": "Answer over HTTP, from the version an alias names.",
         "predict": "Answer every row of a source, each once.",
     },
+    "Run several": {
+        "run": "Run a pipeline, but for what has not changed.",
+    },
     "Look after runs": {
         "status": "List the latest runs, or tell all about one.",
         "logs": "Print what a run printed, or follow it.",
         "cancel": "End a run and everything it started.",
         "resume": "Go on where a run was interrupted.",
         "rerun": "Do once more what a run did.",
+        "reproduce": "Do it once more, and compare each metric.",
         "ui": "Show runs, metrics and models in a browser.",
     },
     "Look after models": {
@@ -60,7 +64,10 @@ COMMANDS = {
 _GROUPS = frozenset({"data"})
 """Commands that have commands of their own: the module holds their Typer app."""
 _TAKES_PARAMETERS = frozenset(
-    {"ingest", "finetune", "tune", "evaluate", "explain", "register", "serve", "predict", "config", "resume", "rerun"}
+    {
+        *("ingest", "finetune", "tune", "evaluate", "explain", "register", "serve", "predict"),
+        *("run", "config", "resume", "rerun", "reproduce"),
+    }
 )
 
 

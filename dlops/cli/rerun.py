@@ -11,6 +11,7 @@ from dlops.cli.launching import launch
 from dlops.cli.options import Common, Overrides, with_common
 
 if TYPE_CHECKING:
+    from dlops.project.pipeline.asked import Asked
     from dlops.project.plan import Request
 
 
@@ -18,14 +19,19 @@ if TYPE_CHECKING:
 def rerun(run: RunId, overrides: Overrides = None, *, common: Common) -> None:
     """Launch a run again from the start: same commit and changes, same parameters, same environment, same target."""
 
-    def asked() -> Request:
+    def asked() -> Request | Asked:
         from dlops.project import plan
+        from dlops.project.pipeline import again as pipelines
         from dlops.project.rerun import again, notes
+        from dlops.project.resume import PIPELINE
         from dlops.project.runs import Runs
 
         runs = Runs(plan.tracking_uri(common.tracking_uri))
         before = runs.one(run)
-        request = again(runs, before, options.request("", overrides, common))
+        stated = options.request("", overrides, common)
+        if before.step == PIPELINE:
+            return pipelines.rerun_of(runs, before, stated)
+        request = again(runs, before, stated)
         for note in notes(before, request):
             console.err().print(f"note: {note}", highlight=False)
         return request

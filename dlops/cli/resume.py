@@ -11,21 +11,25 @@ from dlops.cli.launching import launch
 from dlops.cli.options import Common, Overrides, with_common
 
 if TYPE_CHECKING:
+    from dlops.project.pipeline.asked import Asked
     from dlops.project.plan import Request
 
 
 @partial(with_common, without=("config",))
 def resume(run: RunId, overrides: Overrides = None, *, common: Common) -> None:
-    """Go on from the last checkpoint of a run that failed or was ended, in a new run with the same parameters."""
+    """Go on where a run failed or was ended, in a new run: from its last checkpoint, or with a pipeline's next step."""
 
-    def asked() -> Request:
+    def asked() -> Request | Asked:
         from dlops.project import plan
-        from dlops.project.resume import again, changed
+        from dlops.project.pipeline import again as pipelines
+        from dlops.project.resume import PIPELINE, again, changed
         from dlops.project.runs import Runs
 
         runs = Runs(plan.tracking_uri(common.tracking_uri))
         interrupted = runs.one(run)
-        request = again(runs, interrupted, options.request("", overrides, common))
+        stated = options.request("", overrides, common)
+        is_pipeline = interrupted.step == PIPELINE
+        request = (pipelines.resumed if is_pipeline else again)(runs, interrupted, stated)
         if now := changed(interrupted, request.uri, request.version):
             then, here = (console.commit(state.commit, state.dirty) for state in (interrupted, now))
             console.err().print(f"note: The run was launched from {then}, the project is at {here}.", highlight=False)

@@ -16,7 +16,7 @@ from rich.text import Text
 from dlops.cli import completion, console
 from dlops.cli.options import AsJson, TrackingUri
 from dlops.project import plan
-from dlops.project.resume import PARAMETER
+from dlops.project.resume import PARAMETER, PIPELINE
 from dlops.project.runs import Run, Runs
 from dlops.targets import names
 from dlops.worker import masking
@@ -39,7 +39,12 @@ def status(run: RunId = "", count: Count = 20, tracking_uri: TrackingUri = "", j
     runs = Runs(uri)
     if run:
         found = runs.one(run)
-        console.print_json(dataclasses.asdict(found)) if json else console.out().print(_one(found, uri))
+        steps = runs.below(found.run_id) if found.step == PIPELINE else []
+        if json:
+            below = {"steps": [dataclasses.asdict(step) for step in steps]} if steps else {}
+            console.print_json({**dataclasses.asdict(found), **below})
+        else:
+            console.out().print(_one(found, uri, steps))
         return
     recent = runs.recent(count)
     if json:
@@ -55,7 +60,7 @@ def _many(runs: list[Run], *, short: bool) -> Table:
     now = time.time()
     columns = {
         "run": [Text(run.run_id[:8] if short else run.run_id) for run in runs],
-        "step": [Text(run.step, no_wrap=True) for run in runs],
+        "step": [Text(run.pipeline_step or run.step, no_wrap=True) for run in runs],
         "status": [console.status_text(run.status) for run in runs],
         "target": [Text(run.target) for run in runs],
         "age": [Text(console.rough(now - run.started)) for run in runs],
@@ -74,7 +79,7 @@ def _many(runs: list[Run], *, short: bool) -> Table:
     return table
 
 
-def _one(run: Run, tracking_uri: str) -> Table:
+def _one(run: Run, tracking_uri: str, steps: list[Run]) -> Table:
     going_on = run.status == "RUNNING"
     took = f" {'for' if going_on else 'in'} {console.duration(run.duration_s)} on {run.target}"
     started = datetime.fromtimestamp(run.started, UTC).astimezone()
@@ -96,11 +101,12 @@ def _one(run: Run, tracking_uri: str) -> Table:
     if unheard and run.target != "local" and not names.clusters(run.target):
         rows.append(("note", f"{run.target} is in no targets.yaml here: whether its job still lives is not known"))
     rows += [("progress", words)] if (words := _progress(run)) else []
+    rows += [("steps", _many(steps, short=sys.stdout.isatty()))] if steps else []
     rows += [(name, Text(value, "bold")) for name, value in run.outputs.items()]
     rows += [("parameters", console.pairs(params))] if params else []
     rows += [("metrics", console.metrics(run.metrics))] if run.metrics else []
     rows += [("error", Text(run.error.removeprefix("error: "), "red"))] if run.error else []
-    if run.status in ("FAILED", "KILLED") and PARAMETER in run.params:
+    if run.status in ("FAILED", "KILLED") and (PARAMETER in run.params or run.step == PIPELINE):
         rows.append(("goes on with", f"dlops resume {run.run_id}{plan.option(tracking_uri)}"))
     return console.facts(rows)
 

@@ -1,11 +1,12 @@
 """The layers of a run's parameters, weakest first, and every problem in them at once.
 
-MLproject default, the project's `configs/STEP.yaml`, each `-c FILE`, environment `DLOPS_STEP_KEY`, the command line.
+MLproject default, the project's `configs/STEP.yaml`, each `-c FILE`, what a pipeline states, environment
+`DLOPS_STEP_KEY`, the command line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from dlops.config import inference, locations, space, yaml
 from dlops.config.parameters import STRUCTURES, Parameter, suggestion
 from dlops.errors import ConfigError, UsageError
 
-_DEFAULT, _TYPED = "MLproject", "command line"
+_DEFAULT, _TYPED, _LATER = "MLproject", "command line", "known later"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,15 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """Values that a file states among other things: which, on which `FILE:LINE`, and the folder of that file."""
+
+    values: Mapping[str, Any]
+    where: str
+    base: Path
+
+
+@dataclass(frozen=True)
 class _Given:
     value: Any
     layer: str
@@ -51,11 +61,14 @@ def resolve(
     files: Sequence[Path],
     environ: Mapping[str, str],
     given: Mapping[str, str],
+    stated: Sequence[Stated] = (),
+    later: Collection[str] = (),
     complete: bool = True,
 ) -> tuple[Setting, ...]:
     """Settle each parameter by the strongest layer that gives it, in canonical text, paths made absolute.
 
-    What must still be given is a problem, unless `complete` is false: then it is left out.
+    `stated` comes above the files. The parameters `later` get a value that is not known yet: they are empty. What must
+    still be given is a problem, unless `complete` is false: then it is left out.
 
     Raises:
         UsageError: the command line or the environment is wrong; with whatever else is wrong.
@@ -64,15 +77,18 @@ def resolve(
     known = {parameter.name: parameter for parameter in parameters}
     problems = _Problems()
     chosen: dict[str, _Given] = {}
-    for name, given_value in _layers(known, step, files, environ, given, problems):
+    for name, given_value in _layers(known, step, files, stated, environ, given, problems):
         if name in known:
             chosen[name] = given_value
         else:
             problems.of(given_value.layer).append(
                 f"{given_value.layer}: {name!r} is no parameter of this entry point{_nearest(name, known)}"
             )
-    settings = []
+    settings: list[Setting] = []
     for parameter in parameters:
+        if parameter.name in later:
+            settings.append(Setting(parameter, "", _LATER))
+            continue
         entry = chosen.get(parameter.name) or _Given(parameter.default, _DEFAULT, project)
         if entry.value is not None:
             settings += _settled(parameter, entry, problems)
@@ -125,6 +141,7 @@ def _layers(
     known: Mapping[str, Parameter],
     step: str,
     files: Sequence[Path],
+    stated: Sequence[Stated],
     environ: Mapping[str, str],
     given: Mapping[str, str],
     problems: _Problems,
@@ -138,6 +155,9 @@ def _layers(
             continue
         for name, value in document.values.items():
             yield name, _Given(value, document.where(name), document.path.absolute().parent)
+    for entry in stated:
+        for name, value in entry.values.items():
+            yield name, _Given(value, entry.where, entry.base)
     here = Path.cwd()
     prefix = f"DLOPS_{step}_".upper().replace("-", "_")
     by_variable = {f"{prefix}{name}".upper().replace("-", "_"): name for name in known}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,16 @@ def load(path: Path, *, as_text: bool = False) -> Document:
     Raises:
         ConfigError: the file cannot be read, is not YAML, is no mapping, or gives a key twice.
     """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    return _read(path, as_text, status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, as_text: bool, *_stamp: int) -> Document:
+    """Read a file once, as long as its time stamp is the same: a pipeline looks at each of its files many times."""
     try:
         loader = (_TextLoader if as_text else _Loader)(path.read_text(encoding="utf-8"))
         loader.name = str(path)

@@ -20,6 +20,7 @@ from dlops.errors import ConfigError, UsageError
 from dlops.worker import installed, locks, masking
 
 KINDS = ("local", "uv")
+_ON_LINUX = ("--python-platform", "linux")
 _CONDA_PYTHON = re.compile(r"(?:[\w-]+::)?python(?P<limits>|[\s=<>~!][\s\d.,*=<>~!]*(?:=\w+)?)")
 _LIMIT = re.compile(r"(?P<sign>[=<>~!]=|[=<>]|)\s*(?P<version>\d[\d.]*\*?)")
 
@@ -90,8 +91,22 @@ def elsewhere(kind: str, file: Path | None, lock: str = "") -> Environment:
     """
     if kind == "local" or file is None:
         return Environment(kind, ())
-    lock = lock or _resolved(requirements(file), "--python-platform", "linux")
+    lock = lock or _resolved(requirements(file), *_ON_LINUX)
     return Environment(kind, (), lock=lock, packages=tuple(line for line in lock.splitlines() if line.strip()))
+
+
+def lock_of(kind: str, file: Path | None, *, here: bool) -> str:
+    """Give the exact contents of an environment, one `NAME==VERSION` a line, without making it.
+
+    That of the target itself (`local`, elsewhere) is not known here: it is empty.
+
+    Raises:
+        ConfigError: the file cannot be used, or uv cannot resolve what it asks for.
+    """
+    if kind == "uv" and file is not None:
+        wanted = requirements(file)
+        return f"python=={wanted.python}\n{_resolved(wanted, *(() if here else _ON_LINUX))}"
+    return f"python=={_this_python()}\n{installed.packages()}" if here else ""
 
 
 def requirements(file: Path) -> Requirements:

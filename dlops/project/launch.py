@@ -14,6 +14,7 @@ from dlops.project.environment import Environment
 from dlops.project.outcome import Outcome, error_of
 from dlops.project.plan import Plan, Request
 from dlops.targets.interface import Event, Launched, Show, Target
+from dlops.worker.job import Job
 
 _KINDS: dict[str, type[DlopsError]] = {"unreachable": UnreachableError, "usage": UsageError, "config": ConfigError}
 
@@ -39,27 +40,44 @@ def launch(
         UsageError, ConfigError: something is wrong, and no run was created.
         UnreachableError: the tracking store or the target does not answer, and no run was created.
     """
+    planned, job = prepare(request, target, show, dry_run=dry_run)
+    runs.unhurried()
+    with signals_as_interrupts():
+        launched = target.start(job, show)
+        asked = (lambda: False) if target.here else leave
+        return follow(planned, launched, show, leave=asked, detach=detach, stays=target.stays)
+
+
+def prepare(request: Request, target: Target, show: Show, *, dry_run: bool = False) -> tuple[Plan, Job]:
+    """Plan, check, and make the environment, unless nothing is to be started; give the plan and what a worker is asked.
+
+    Raises:
+        UsageError, ConfigError: something is wrong.
+    """
     planned = plan.with_commit(plan.make(request))
     unbuilt = Environment(planned.environment_kind, ())
     preflight.check(planned, planned.job(unbuilt), target)
-    built = unbuilt
-    if not dry_run:
-        if planned.environment_kind == "uv":
-            show({"event": "preparing", "text": f"environment of {planned.project.environment_file}"})
-        made = environment.ready if target.here else environment.elsewhere
-        built = made(planned.environment_kind, planned.project.environment_file, planned.lock)
-        if not target.here:
-            preflight.check(planned, planned.job(built), target)  # what is to be installed is known only now
-    runs.unhurried()
-    with _signals_as_interrupts():
-        launched = target.start(planned.job(built), show)
-        asked = (lambda: False) if target.here else leave
-        return _follow(planned, launched, show, leave=asked, detach=detach, stays=target.stays)
+    if dry_run:
+        return planned, planned.job(unbuilt)
+    if planned.environment_kind == "uv":
+        show({"event": "preparing", "text": f"environment of {planned.project.environment_file}"})
+    made = environment.ready if target.here else environment.elsewhere
+    job = planned.job(made(planned.environment_kind, planned.project.environment_file, planned.lock))
+    if not target.here:
+        preflight.check(planned, job, target)  # what is to be installed is known only now
+    return planned, job
 
 
-def _follow(
-    planned: Plan, launched: Launched, show: Show, *, leave: Callable[[], bool], detach: bool, stays: bool
+def follow(
+    planned: Plan,
+    launched: Launched,
+    show: Show,
+    *,
+    leave: Callable[[], bool] = lambda: False,
+    detach: bool = False,
+    stays: bool = False,
 ) -> Outcome:
+    """Follow a launch to its end, or until it is left alone."""
     facts: dict[str, Any] = {
         "step": planned.step,
         "target": planned.target,
@@ -125,13 +143,15 @@ def _outcome(event: Event, facts: dict[str, Any], planned: Plan) -> Outcome | No
 
 def _way_on(planned: Plan, run_id: str) -> str:
     """Say how an interrupted run can go on, if its entry point can."""
-    can = run_id and resume.PARAMETER in planned.values
     option = plan.option(planned.tracking_uri)
+    if run_id and planned.step == resume.PIPELINE:
+        return f"`dlops resume {run_id}{option}` goes on with the steps that are left."
+    can = run_id and resume.PARAMETER in planned.values
     return f"`dlops resume {run_id}{option}` goes on from its last checkpoint." if can else ""
 
 
 @contextmanager
-def _signals_as_interrupts() -> Iterator[None]:
+def signals_as_interrupts() -> Iterator[None]:
     """Treat SIGTERM much as Ctrl-C while a run is followed: both ask the worker to end it."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

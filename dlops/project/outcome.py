@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,8 @@ class Outcome:
     duration_s: float = 0.0
     error: DlopsError | None = None
     plan: dict[str, Any] | None = None
+    steps: tuple[dict[str, Any], ...] = ()
+    """Of a pipeline, as `dlops.project.pipeline.progress` tells them."""
 
     @property
     def exit_code(self) -> int:
@@ -55,11 +58,18 @@ class Outcome:
             "url": self.url,
             "duration_s": self.duration_s,
         }
+        if self.steps:
+            document |= {"steps": list(self.steps), "saved_s": round(saved(self.steps), 3)}
         if self.plan is not None:
             document["plan"] = self.plan
         if self.error is not None:
             document["error"] = problem(self.error)
         return document
+
+
+def saved(steps: Sequence[Mapping[str, Any]]) -> float:
+    """Give the seconds that steps of a pipeline took when they ran which are taken from the cache now."""
+    return float(sum(step.get("seconds", 0.0) for step in steps if step["state"] == "cached"))
 
 
 def problem(error: DlopsError) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dlops.config import folders, load, locations, paths, project_settings
-from dlops.config.load import Setting
+from dlops.config.load import Setting, Stated
 from dlops.config.project_settings import ProjectSettings
 from dlops.errors import UsageError
 from dlops.project import source as sources
@@ -38,6 +38,10 @@ class Request:
     """A patch of the project at that revision."""
     entry_point: str = ""
     config_files: Sequence[Path] = ()
+    stated: Sequence[Stated] = ()
+    """What a pipeline says of the step."""
+    later: Collection[str] = ()
+    """Parameters whose values are not known yet."""
     target: str = ""
     """`local` when it is not said."""
     environment: str = ""
@@ -228,6 +232,8 @@ def make(request: Request) -> Plan:
         files=[*([own] if own.is_file() else []), *request.config_files],
         environ=os.environ,
         given=request.given,
+        stated=request.stated,
+        later=request.later,
         complete=request.complete,
     )
     return Plan(

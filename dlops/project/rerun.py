@@ -26,7 +26,7 @@ def again(runs: Runs, run: Run, asked: Request) -> Request:
     given.pop("resume_from", None)  # from the start; the values that it went on with are its own
     other = asked.environment not in ("", run.environment)
     return replace(
-        _of_its_code(runs, run, asked),
+        of_its_code(runs, run, asked),
         step=run.step,
         given={**given, **asked.given},
         entry_point=asked.entry_point or run.entry_point,
@@ -49,7 +49,7 @@ def notes(run: Run, request: Request) -> Iterator[str]:
         yield f"{len(differing)} packages are not what the run had: {shown}. --env uv builds an environment."
 
 
-def _of_its_code(runs: Runs, run: Run, asked: Request) -> Request:
+def of_its_code(runs: Runs, run: Run, asked: Request) -> Request:
     """Choose the project: the one that is asked for, else the run's commit with what differed from it.
 
     Raises:

@@ -14,6 +14,8 @@ from dlops.project.source import Source
 
 PARAMETER = "resume_from"
 """What an entry point takes that can go on: the id of a run. It finds that run's state itself."""
+PIPELINE = "run"
+"""What the run of a pipeline is of, instead of a step."""
 
 
 def again(runs: Runs, run: Run, asked: Request) -> Request:
@@ -25,7 +27,7 @@ def again(runs: Runs, run: Run, asked: Request) -> Request:
     if run.status in ("RUNNING", "FINISHED"):
         state = "is still running" if run.status == "RUNNING" else "has finished: there is nothing left to do"
         raise UsageError(f"Run {run.run_id} {state}.", hint="`dlops status` lists the runs.")
-    uri, version = _project(run, asked)
+    uri, version = project_of(run, asked)
     entry_point = asked.entry_point or run.entry_point
     known = {parameter.name for parameter in plan.entry_point(run.step, uri, entry_point, version).parameters}
     if PARAMETER not in known:
@@ -47,7 +49,7 @@ def again(runs: Runs, run: Run, asked: Request) -> Request:
     )
 
 
-def _project(run: Run, asked: Request) -> tuple[str, str]:
+def project_of(run: Run, asked: Request) -> tuple[str, str]:
     """Choose the project and its revision: the one that is asked for, the run's own, else this folder."""
     if asked.uri != "." or asked.version:
         return asked.uri, asked.version

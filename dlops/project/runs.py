@@ -77,6 +77,10 @@ class Run:
     """The run that this one went on from."""
     rerun_of: str = ""
     """The run that this one did once more."""
+    pipeline: str = ""
+    """What was asked for, of the run of a pipeline."""
+    pipeline_step: str = ""
+    """Name of the step in its pipeline."""
     resolved: dict[str, str] = field(default_factory=dict)
     """What parameters stood for, by values that mean the same tomorrow: a table at a version, a model at a commit."""
 
@@ -151,6 +155,13 @@ class Runs:
     def one(self, run_id: str) -> Run:
         """Describe one run; when its worker is dead, close it first."""
         return self._described(self._closed(self._find(run_id), set()))
+
+    def below(self, run_id: str) -> list[Run]:
+        """List the runs of a pipeline's steps, in the order in which they began."""
+        run = self._find(run_id)
+        which = f"tags.`{reaper.PARENT}` = '{run.info.run_id}' AND tags.`{reaper.PIPELINE_STEP}` != ''"
+        found = self._search([run.info.experiment_id], _PAGE, which)
+        return [self._described(step) for step in reversed(found)]
 
     def cancel(self, run_id: str, *, patience: float = 60.0) -> Run:
         """Ask a run to end, wherever it runs, and wait until it has; of one that failed, stop the service it has left.
@@ -368,6 +379,8 @@ def _described(run: Any, experiment: str) -> Run:
         page=tags.get(reaper.PAGE, ""),
         resumed_from=tags.get("dlops.resumed_from", ""),
         rerun_of=tags.get("dlops.rerun_of", ""),
+        pipeline=tags.get(reaper.PIPELINE, ""),
+        pipeline_step=tags.get(reaper.PIPELINE_STEP, ""),
         resolved={name.removeprefix(_RESOLVED): value for name, value in tags.items() if name.startswith(_RESOLVED)},
     )
 

@@ -27,6 +27,12 @@ class EntryPoint:
     parameters: tuple[Parameter, ...] = ()
     ahead: tuple[str, ...] = ()
     """Modules that its command may find imported; stock MLflow knows nothing of that, and does without."""
+    outputs: tuple[str, ...] | None = None
+    """Names of what it answers with; `None` where the file does not say."""
+    depends: tuple[str, ...] | None = None
+    """Globs of the project's files that its results rest on; `None` where the file does not say."""
+    cache: bool = True
+    """Whether its results may be taken again where nothing has changed."""
 
     def unknown_placeholders(self) -> list[str]:
         """List the `{names}` in the command that no parameter fills; `${HOME}` is the shell's own affair."""
@@ -122,16 +128,34 @@ def _entry_point(name: str, body: Any, where: str, problems: list[str]) -> Entry
         command = ""
     stated = _mapping(fields.get("parameters"), f"{where}: parameters", problems)
     parameters = tuple(_parameter(str(key), value, where, problems) for key, value in stated.items())
-    ahead = fields.get("ahead") or []
-    if not isinstance(ahead, list) or not all(isinstance(module, str) for module in ahead):
-        problems.append(f"{where}: ahead is a list of modules, not {ahead!r}")
-        ahead = []
-    entry_point = EntryPoint(name, command, parameters, tuple(ahead))
+    cache = fields.get("cache", True)
+    if not isinstance(cache, bool):
+        problems.append(f"{where}: cache is true or false, not {cache!r}")
+    entry_point = EntryPoint(
+        name,
+        command,
+        parameters,
+        ahead=_texts(fields, "ahead", "modules", where, problems) or (),
+        outputs=_texts(fields, "outputs", "names", where, problems),
+        depends=_texts(fields, "depends", "globs", where, problems),
+        cache=cache is not False,
+    )
     problems += [
         f"{where}: its command uses {{{unknown}}}, which is no parameter of it; {{{{{unknown}}}}} keeps the braces"
         for unknown in entry_point.unknown_placeholders()
     ]
     return entry_point
+
+
+def _texts(fields: Mapping[Any, Any], name: str, what: str, where: str, problems: list[str]) -> tuple[str, ...] | None:
+    """Read a list of texts; `None` where it is left out."""
+    stated = fields.get(name)
+    if stated is None:
+        return None
+    if not isinstance(stated, list) or not all(isinstance(text, str) for text in stated):
+        problems.append(f"{where}: {name} is a list of {what}, not {stated!r}")
+        return None
+    return tuple(stated)
 
 
 def _parameter(name: str, body: Any, where: str, problems: list[str]) -> Parameter:

@@ -16,8 +16,14 @@ HANDLE, LAUNCHER, PAGE = "dlops.handle", "dlops.launcher", "dlops.page"
 """Tags of a run that goes to a cluster: what the job is known by, which process hands it over, where it is shown."""
 SEARCH = "dlops.search"
 """Tag of a search's run, and of the runs of its trials below it: the id of the first one."""
+PARENT, PIPELINE_STEP = "mlflow.parentRunId", "dlops.pipeline.step"
+"""Tags of the run of a pipeline's step: the pipeline's run, the step's name in it."""
+PIPELINE = "dlops.pipeline"
+"""Tag of a pipeline's run: what was asked for."""
 LONGEST_TAG = 8000
 """Letters that every store takes."""
+_PATIENCE = 20.0
+"""Seconds for which a pipeline's steps on this machine are waited for, whose workers still end them."""
 SILENCE, _ABANDONED = 60.0, 3600.0
 """Seconds without a heartbeat: of a worker elsewhere that may be dead, of a launch that came to nothing."""
 ERROR = "The worker that ran this was killed (or its machine was restarted); whatever it had started was ended."
@@ -66,11 +72,42 @@ def end(client: MlflowClient, run_id: str, status: str, **tags: str) -> None:
 def _end_below(client: MlflowClient, run_id: str) -> None:
     """End the open trials of a search that has ended; whose a stranger's nested run is, nobody can say."""
     run = client.get_run(run_id)
+    if PIPELINE in run.data.tags:
+        _end_steps(client, run)
     if SEARCH not in run.data.tags:
         return
     which = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}' AND tags.`{SEARCH}` != ''"
     for trial in client.search_runs([run.info.experiment_id], which, max_results=1000):
         client.set_terminated(trial.info.run_id, "KILLED")
+
+
+def _end_steps(client: MlflowClient, pipeline: Any) -> None:
+    """End the open steps of a pipeline that has ended: those of this machine were killed with it, others are told."""
+    which = (
+        f"attributes.status = 'RUNNING' AND tags.`{PARENT}` = '{pipeline.info.run_id}' AND tags.`{PIPELINE_STEP}` != ''"
+    )
+    deadline = time.monotonic() + _PATIENCE
+    for found in client.search_runs([pipeline.info.experiment_id], which, max_results=1000):
+        run = found
+        while not over(run) and not close_if_dead(client, run):
+            keeper = identity(run)
+            if keeper is None or processes.alive(keeper) is None:
+                _ask_to_end(client, run)
+                break
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+            run = client.get_run(run.info.run_id)
+
+
+def _ask_to_end(client: MlflowClient, run: Any) -> None:
+    """Write the wish to end into the record of a run elsewhere, and end one that nobody has begun."""
+    run_id = run.info.run_id
+    if hosted(run):
+        return  # a service stays: it has its own end
+    client.set_tag(run_id, "dlops.cancel", str(int(time.time())))
+    if "dlops.worker" not in run.data.tags:
+        end(client, run_id, "KILLED", **{"dlops.error": "cancelled before it began"})
 
 
 def _is_dead(worker: dict[str, str], run: Any) -> bool:

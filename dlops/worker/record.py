@@ -8,6 +8,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dlops.worker import pieces, processes, reaper, tracking
@@ -140,11 +141,14 @@ class Record:
         if "dlops.worker" in run.data.tags:
             raise Over(f"Run {self._job.run_id} has a worker already.")
         self.run_id = self._job.run_id
-        tracking.patiently(self._take_over, seconds=_PATIENCE)
+        tracking.patiently(lambda: self._take_over(run.data.tags), seconds=_PATIENCE)
         return run
 
-    def _take_over(self) -> None:
-        for name, value in {**self._sign(), "dlops.heartbeat": str(int(time.time()))}.items():
+    def _take_over(self, known: Mapping[str, str]) -> None:
+        """Sign the run, and say of it what whoever made it has not said: it may be stock MLflow."""
+        told = {"dlops.step": self._job.step, "dlops.target": self._job.target, **self._job.tags}
+        new = {name: value[:_LONGEST_TAG] for name, value in told.items() if value and name not in known}
+        for name, value in {**new, **self._sign(), "dlops.heartbeat": str(int(time.time()))}.items():
             self._client.set_tag(self.run_id, name, value)
 
     @staticmethod
@@ -224,11 +228,13 @@ def summary(run: Any) -> dict[str, Any]:
 
 
 def _short(progress: dict[str, Any]) -> str:
-    """Write progress so that a tag holds it: a table that is too long for that is left out."""
+    """Write progress so that a tag holds it: a table, or steps, that are too long for that are left out."""
     text = json.dumps(progress)
     if len(text) <= _LONGEST_TAG:
         return text
-    return json.dumps({name: value for name, value in progress.items() if name != "table"})[:_LONGEST_TAG]
+    return json.dumps({name: value for name, value in progress.items() if name not in ("table", "steps")})[
+        :_LONGEST_TAG
+    ]
 
 
 def _fitting(value: str) -> str:

@@ -36,9 +36,13 @@ _DRAIN = 1.0
 """Seconds for which the output of a command that is over is still read, when something it left behind goes on."""
 _PATIENCE = 120.0
 """Seconds for which a tracking store that is away is asked for what was uploaded for the run."""
+_LEFT_BEHIND = 2.0
+"""Seconds that processes which a command has left behind have to end."""
+_ONE_WISH = 0.3
+"""Seconds within which two signals are one: a group is told, and so is each in it."""
 _RUN_ID = 32
 """Letters of a run's id."""
-_PROGRESS = ("done", "total", "unit", "text", "table")
+_PROGRESS = ("done", "total", "unit", "text", "table", "steps")
 
 
 class Supervisor:
@@ -47,6 +51,7 @@ class Supervisor:
     def __init__(self, job: Job, events: Events) -> None:
         self._job, self._events = job, events
         self._asked = 0
+        self._asked_at = float("-inf")
         self._tail = ""
         self._guard: Guard | None = None
         self._origins: dict[str, str] = {}
@@ -104,8 +109,14 @@ class Supervisor:
             try:
                 stopped = self._watch(child, record, folder / "progress.json")
             finally:
-                processes.end(record.run_id, group=child.pid, grace=2.0 if child.poll() is not None else 0.0)
+                processes.end(record.run_id, group=child.pid, grace=self._grace(child))
         return ending(child.wait(), self._tail, stopped=stopped)
+
+    def _grace(self, child: subprocess.Popen[bytes]) -> float:
+        """Give the seconds that what a command has left behind has to end; where that was killed, as it itself had."""
+        if child.poll() is None:
+            return 0.0
+        return self._job.grace if child.returncode < 0 else _LEFT_BEHIND
 
     def _unless_asked(self, record: Record, work: Callable[[], str]) -> str | None:
         """Do what may take minutes, and give what comes of it; `None` as soon as somebody asks for the run's end."""
@@ -239,7 +250,10 @@ class Supervisor:
         self._events.emit("ended", **said)
 
     def _ask_to_end(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked += 1
+        now = time.monotonic()
+        if now > self._asked_at + _ONE_WISH:
+            self._asked += 1
+        self._asked_at = now
 
 
 def _environment(job: Job) -> dict[str, str]:
@@ -253,6 +267,7 @@ def _environment(job: Job) -> dict[str, str]:
         "PATH": os.pathsep.join([*job.path, environment.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
         "MLFLOW_TRACKING_URI": job.tracking_uri,
+        **job.variables,
     }
 
 

@@ -85,7 +85,7 @@ class Demand:
 
     @property
     def is_too_much(self) -> bool:
-        """Whether more is asked than can be answered; else what waits has gathered in a pause, and will be gone soon."""
+        """Whether more is asked than can be answered; else what waits has gathered in a pause, and is gone soon."""
         return self._asked > _TOO_MUCH * self._answered
 
     def _age(self) -> None:

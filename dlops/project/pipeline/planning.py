@@ -1,0 +1,424 @@
+"""What becomes of each step of a pipeline, and why: taken from the cache, run, or not known before another has run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dlops.config.load import Stated
+from dlops.config.parameters import suggestion
+from dlops.errors import ConfigError, DlopsError, StepFailed, UsageError
+from dlops.project import environment, plan, preflight, resume
+from dlops.project.environment import Environment
+from dlops.project.pipeline import fingerprint, inputs, references
+from dlops.project.pipeline.asked import Asked
+from dlops.project.pipeline.definition import Pipeline, Step, text_of
+from dlops.project.pipeline.fingerprint import Ingredients, Input
+from dlops.project.pipeline.finished import PARENT, STEP, Store
+from dlops.project.pipeline.references import RUN, Reference
+from dlops.project.plan import Plan, Request
+from dlops.targets.names import named
+from dlops.worker.record import summary
+
+CACHED, TAKEN, WILL_RUN, UNKNOWN, SKIPPED, LEFT_OUT = "cached", "taken", "will run", "unknown", "skipped", "left out"
+_FRESH = 1.0
+"""Seconds for which the digests of a project's files are not made again: several steps are looked at in a row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a step has given, now or before."""
+
+    run_id: str
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, run: Any) -> Result:
+        """Read it from a run."""
+        held, info = summary(run), run.info
+        seconds = ((info.end_time or info.start_time) - info.start_time) / 1000
+        return cls(run_id=info.run_id, outputs=held["outputs"], metrics=held["metrics"], seconds=seconds)
+
+    def value(self, reference: Reference) -> str:
+        """Give what a reference to the step stands for.
+
+        Raises:
+            StepFailed: the step has not given it.
+        """
+        if not reference.metric and reference.name == RUN:
+            return self.run_id
+        held: Mapping[str, Any] = self.metrics if reference.metric else self.outputs
+        if reference.name not in held:
+            kind = "metric" if reference.metric else "output"
+            near = suggestion(reference.name, held) or f"; it has {', '.join(held) or 'none'}"
+            raise StepFailed(f"{reference.step} has given no {kind} {reference.name!r}{near}.")
+        value = held[reference.name]
+        return repr(value) if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One step as it is before it runs."""
+
+    step: Step
+    state: str
+    why: str = ""
+    result: Result | None = None
+    """Of one that need not run."""
+    plan: Plan | None = None
+    request: Request | None = None
+    """Of one that runs."""
+    ingredients: Ingredients | None = None
+    own: str = ""
+    """Digest of what no other step gives."""
+
+    def document(self, pipeline: Pipeline) -> dict[str, Any]:
+        """Give it as `--dry-run --json` shows it."""
+        held: dict[str, Any] = {
+            "name": self.step.name,
+            "state": self.state,
+            "why": self.why,
+            "target": self.plan.target if self.plan else "local",
+            "needs": list(pipeline.steps[self.step.name].before),
+            "fingerprint": self.ingredients.digest if self.ingredients and self.state != UNKNOWN else None,
+        }
+        if self.result:
+            held |= {"run_id": self.result.run_id, "outputs": dict(self.result.outputs)}
+        return held
+
+
+class Planner:
+    """Looks at steps, one after the other, as what they need becomes known."""
+
+    def __init__(self, asked: Asked, pipeline: Pipeline, folder: Path, store: Store | None) -> None:
+        """Take a pipeline of the project in `folder`; `store` is `None` where nothing was ever recorded.
+
+        Raises:
+            UsageError: it names steps that there are not.
+        """
+        self.pipeline, self.chosen = pipeline, asked.selection.names(pipeline)
+        self._asked, self._folder, self._store = asked, folder, store
+        self._digests: dict[tuple[str, ...] | None, tuple[float, dict[str, str]]] = {}
+        self._locks: dict[tuple[str, bool], tuple[str, ...]] = {}
+
+    def check(self) -> dict[str, Plan]:
+        """Look for everything that is wrong, in all steps, before anything starts; give each step's plan.
+
+        Raises:
+            ConfigError, UsageError: with every problem.
+        """
+        problems: list[str] = []
+        kinds: list[type[DlopsError]] = []
+        plans: dict[str, Plan] = {}
+        for step in self.pipeline.steps.values():
+            try:
+                plans[step.name] = planned = plan.make(self._request(step, {}, everything_later=True))
+                if step.name in self.chosen:
+                    preflight.check(planned, planned.job(Environment(planned.environment_kind, ())), self._target(step))
+            except (ConfigError, UsageError) as error:
+                kinds.append(type(error))
+                problems += [f"{step.name}: {problem}" for problem in error.problems or [error.message]]
+        problems += [problem for step in self.pipeline.steps.values() for problem in self._unknown(step, plans)]
+        problems += [
+            f"{name}.{key}={value}: there is no step {name!r}{suggestion(name, self.pipeline.steps)}"
+            for name, values in self._asked.given.items()
+            if name not in self.pipeline.steps
+            for key, value in values.items()
+        ]
+        problems += [
+            f"--on {name}={target}: there is no such step{suggestion(name, self.pipeline.steps)}"
+            for name, target in self._asked.targets.items()
+            if name and name not in self.pipeline.steps
+        ]
+        if problems:
+            kind = ConfigError if kinds and set(kinds) == {ConfigError} else UsageError
+            raise kind(f"The pipeline {self.pipeline.file} cannot run.", problems=problems)
+        return plans
+
+    def target_of(self, step: Step) -> str:
+        """Name where a step runs."""
+        targets = self._asked.targets
+        return targets.get(step.name) or step.target or targets.get("") or "local"
+
+    def all(self) -> list[Look]:
+        """Look at all steps as they are now, none of which runs (`--dry-run`)."""
+        found: dict[str, Look] = {}
+        for step in self.pipeline.steps.values():
+            results = {name: look.result for name, look in found.items() if look.result}
+            gone = next((name for name in step.before if found[name].state == SKIPPED), "")
+            if gone:
+                found[step.name] = Look(step=step, state=SKIPPED, why=f"{gone} is skipped")
+            else:
+                found[step.name] = self.look(step, results)
+        return list(found.values())
+
+    def look(self, step: Step, results: Mapping[str, Result]) -> Look:
+        """Look at one step, as far as the results of those that it takes something from are known.
+
+        Raises:
+            UsageError, ConfigError: a value that came from another step does not fit.
+            StepFailed: another step has not given what this one takes.
+            UnreachableError: the store does not answer.
+        """
+        chosen = step.name in self.chosen
+        if not chosen and not self.chosen & self.pipeline.after(step.name):
+            return Look(step=step, state=LEFT_OUT, why="not asked for")
+        for condition in step.when if chosen else ():
+            if all(reference.step in results for reference in condition.references):
+                value = _filling(results)
+                if not _holds(step, condition, value):
+                    return Look(step=step, state=SKIPPED, why=f"{condition.told(value)} does not hold")
+            else:
+                return Look(step=step, state=UNKNOWN, why=f"until {condition.references[0].step} has run")
+        request = self._request(step, results)
+        made = plan.make(request)
+        referring = {
+            name for name, value in _values(step, self._asked).items() if list(references.found(text_of(value)))
+        }
+        try:
+            held = self._ingredients(step, made, request.later)
+        except inputs.UnknownError as error:
+            if not chosen:
+                return self._taken(step, None)
+            return Look(step=step, state=WILL_RUN, why=str(error), plan=made, request=request)
+        if not chosen:
+            return self._taken(step, None if request.later else held)
+        look = Look(
+            step=step, state=WILL_RUN, plan=made, request=request, ingredients=held, own=held.without(referring)
+        )
+        if not request.later and (adopted := self._of_the_one_before(step, held)):
+            return replace(look, state=CACHED, why="it had finished", result=Result.of(adopted))
+        if step.name in self._asked.force:
+            return replace(look, why="--force")
+        if not self.is_cacheable(step, made):
+            return replace(look, why="it is never taken from the cache")
+        if request.later:
+            waited = next(reference.step for reference in step.references if reference.step not in results)
+            if self._store and self._store.ever_had(look.own):
+                return replace(look, state=UNKNOWN, why=f"until {waited} has run")
+            return replace(look, why=self._difference(step, held, request.later) or f"{waited} runs")
+        found, why = self._cached(held)
+        if found:
+            return replace(look, state=CACHED, why="nothing has changed", result=Result.of(found))
+        return replace(look, why=why or self._difference(step, held, ()))
+
+    def is_cacheable(self, step: Step, made: Plan) -> bool:
+        """Say whether a step may be taken as it was, by the pipeline's word, else MLproject's."""
+        return made.entry_point.cache if step.cache is None else step.cache
+
+    def unfinished(self, look: Look, run_id: str = "") -> str:
+        """Give the run that a step may go on from: the one that is named, else the one of the pipeline before.
+
+        Only one of the same ingredients will do, and where the entry point takes it.
+        """
+        assert look.plan
+        if self._store is None or resume.PARAMETER not in look.plan.values:
+            return ""
+        if run_id:
+            return run_id
+        wanted = look.ingredients.digest if look.ingredients else ""
+        for run in self._runs_before():
+            tags = run.data.tags
+            if tags.get(STEP) == look.step.name and tags.get(fingerprint.TAG) == wanted != "":
+                return "" if run.info.status in ("RUNNING", "FINISHED") else str(run.info.run_id)
+        return ""
+
+    def request(self, look: Look, parent: str, *, resumed: str = "") -> Request:
+        """Ask for the launch of a step below a pipeline's run; with `resumed`, it goes on from that run."""
+        assert look.request
+        tags = {PARENT: parent, STEP: look.step.name}
+        if look.ingredients:
+            tags |= {fingerprint.TAG: look.ingredients.digest, fingerprint.OWN: look.own}
+        given = dict(look.request.given)
+        if resumed:
+            tags["dlops.resumed_from"] = resumed
+            given[resume.PARAMETER] = resumed
+        return replace(look.request, tags=tags, given=given, run_name=look.step.name)
+
+    def _request(self, step: Step, results: Mapping[str, Result], *, everything_later: bool = False) -> Request:
+        """Ask for a step's launch with what is known of the other steps."""
+        value, later = _filling(results), set[str]()
+        stated: dict[str, Any] = {}
+        given: dict[str, str] = {}
+        for name, text in _values(step, self._asked).items():
+            held = list(references.found(text_of(text)))
+            if any(reference.step not in results for reference in held) or (held and everything_later):
+                later.add(name)
+            elif name in self._asked.given.get(step.name, {}):
+                given[name] = references.filled(str(text), value)
+            else:
+                stated[name] = _filled(text, value)
+        names = dict.fromkeys(later, "")
+        asked = self._asked
+        return Request(
+            step=step.kind,
+            given=given,
+            stated=[Stated({**stated, **names}, step.where or self.pipeline.file, self.pipeline.base)],
+            later=later,
+            uri=asked.uri,
+            version=asked.version,
+            diff=asked.diff,
+            target=self.target_of(step),
+            environment=asked.environment,
+            lock=asked.lock,
+            experiment=asked.experiment,
+            tracking_uri=asked.tracking_uri,
+        )
+
+    def _target(self, step: Step) -> Any:
+        return named(self.target_of(step), step.kind)
+
+    def _unknown(self, step: Step, plans: Mapping[str, Plan]) -> Iterator[str]:
+        """List references to outputs that a step does not give, as far as MLproject says what it gives."""
+        for text in _values(step, self._asked).values():
+            for reference in [*references.found(text_of(text))]:
+                yield from self._of_reference(step, reference, plans)
+        for condition in step.when:
+            for reference in condition.references:
+                yield from self._of_reference(step, reference, plans)
+
+    def _of_reference(self, step: Step, reference: Reference, plans: Mapping[str, Plan]) -> Iterator[str]:
+        told = f"{step.where or step.name}: {step.name}: {reference}"
+        if reference.step not in self.pipeline.steps:
+            yield f"{told}: there is no step {reference.step!r}{suggestion(reference.step, self.pipeline.steps)}"
+            return
+        outputs = plans[reference.step].entry_point.outputs if reference.step in plans else None
+        if reference.metric or reference.name == RUN or outputs is None or reference.name in outputs:
+            return
+        near = suggestion(reference.name, outputs) or f"; it gives {', '.join(outputs) or 'none'}"
+        yield f"{told}: {reference.step} gives no output {reference.name!r}{near}"
+
+    def _ingredients(self, step: Step, made: Plan, later: Collection[str]) -> Ingredients:
+        """Gather what the step's results rest on, as far as it is known.
+
+        Raises:
+            UnknownError: nobody can say in which state an input is.
+        """
+        pointing, plain = {}, {}
+        shown = made.shown_values
+        for setting in made.settings:
+            name = setting.parameter.name
+            if name in later or name == resume.PARAMETER:
+                continue
+            if setting.value and setting.parameter.type in inputs.KINDS:
+                client = self._store.client if self._store else None
+                pointing[name] = Input(shown[name], inputs.state(client, setting.parameter.type, setting.value))
+            else:
+                plain[name] = shown[name]
+        globs = step.depends if step.depends is not None else made.entry_point.depends
+        return Ingredients(
+            entry_point=made.entry_point.command,
+            files=self._files(globs, made),
+            parameters=plain,
+            inputs=pointing,
+            environment=self._lock(made),
+        )
+
+    def _files(self, globs: Sequence[str] | None, made: Plan) -> dict[str, str]:
+        key = None if globs is None else tuple(globs)
+        then, found = self._digests.get(key, (0.0, {}))
+        if time.monotonic() - then > _FRESH or key not in self._digests:
+            own = {f"configs/{name}.yaml" for name in [*made.project.entry_points, "dlops"]}
+            own |= {f"configs/{step.kind}.yaml" for step in self.pipeline.steps.values()}
+            found = fingerprint.project_files(made.source.folder, globs, own)
+            self._digests[key] = time.monotonic(), found
+        return found
+
+    def _lock(self, made: Plan) -> tuple[str, ...]:
+        here = made.target == "local"
+        key = made.environment_kind, here
+        if key not in self._locks:
+            text = made.lock or environment.lock_of(made.environment_kind, made.project.environment_file, here=here)
+            self._locks[key] = tuple(line for line in text.splitlines() if line.strip())
+        return self._locks[key]
+
+    def _taken(self, step: Step, held: Ingredients | None) -> Look:
+        """Take a step that is not among the chosen ones as it last was.
+
+        Raises:
+            UsageError: it has never finished, and a chosen one takes something of it.
+        """
+        found = next(iter(self._store.with_fingerprint(held.digest)), None) if self._store and held else None
+        if found:
+            return Look(step=step, state=TAKEN, why="nothing has changed", result=Result.of(found))
+        latest = self._store.latest(step.name) if self._store else None
+        taken = {reference.step for name in self.chosen for reference in self.pipeline.steps[name].references}
+        if latest is None and step.name not in taken:
+            return Look(step=step, state=LEFT_OUT, why="not asked for")
+        if latest is None:
+            raise UsageError(
+                f"{step.name} has never finished here, and others need what it gives.",
+                hint=f"Let it run too: leave --from or --only out, or begin with it: --from {step.name}.",
+            )
+        why = (held and self._difference(step, held, ())) or "not looked at"
+        return Look(step=step, state=TAKEN, why=f"as it was: {why}", result=Result.of(latest))
+
+    def _of_the_one_before(self, step: Step, held: Ingredients) -> Any:
+        """Find the step's finished run in the pipeline that is gone on with, whatever the cache may do."""
+        for run in self._runs_before():
+            tags = run.data.tags
+            if tags.get(STEP) == step.name and tags.get(fingerprint.TAG) == held.digest and _has_finished(run):
+                assert self._store
+                return None if self._store.damage(run) else run
+        return None
+
+    def _runs_before(self) -> Iterator[Any]:
+        """Give the steps' runs of the pipeline that is gone on with, and of those that it went on from."""
+        run_id, seen = self._asked.resumed_from, set[str]()
+        while self._store and run_id and run_id not in seen:
+            seen.add(run_id)
+            yield from self._store.below(run_id)
+            run_id = self._store.run(run_id).data.tags.get("dlops.resumed_from", "")
+
+    def _cached(self, held: Ingredients) -> tuple[Any, str]:
+        """Find a finished run of the same ingredients whose outputs are as they were; else say what is wrong."""
+        why = ""
+        for run in self._store.with_fingerprint(held.digest) if self._store else ():
+            assert self._store
+            wrong = self._store.damage(run)
+            if not wrong:
+                return run, ""
+            why = why or wrong
+        return None, why
+
+    def _difference(self, step: Step, held: Ingredients, later: Collection[str]) -> str:
+        """Say in what the step differs from the last time it finished."""
+        latest = self._store.latest(step.name) if self._store else None
+        before = self._store.ingredients(latest.info.run_id) if self._store and latest else None
+        if before is None:
+            return "it has never finished here"
+        return fingerprint.difference(before, held, unknown=later)
+
+
+def _has_finished(run: Any) -> bool:
+    return bool(run.info.status == "FINISHED")
+
+
+def _values(step: Step, asked: Asked) -> dict[str, Any]:
+    """Give what is said of a step's parameters; the command line wins."""
+    return {**step.parameters, **asked.given.get(step.name, {})}
+
+
+def _filling(results: Mapping[str, Result]) -> Any:
+    return lambda reference: results[reference.step].value(reference)
+
+
+def _filled(value: Any, put: Any) -> Any:
+    """Put values where references are, in a text or in all that a list or mapping holds."""
+    if isinstance(value, Mapping):
+        return {name: _filled(item, put) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, put) for item in value]
+    return references.filled(value, put) if isinstance(value, str) else value
+
+
+def _holds(step: Step, condition: Any, value: Any) -> bool:
+    try:
+        return bool(condition.holds(value))
+    except ValueError as error:
+        raise ConfigError(f"{step.where or step.name}: when: {error}") from error
