@@ -53,6 +53,7 @@ COMMANDS = {
         "data": "List datasets, show or compare them, remove old versions.",
     },
     "Look before you launch": {
+        "init": "Write a small project of your own.",
         "params": "List a step's parameters.",
         "config": "Show each value a step would run with, and its layer.",
         "doctor": "Check this machine, this project and a target.",
