@@ -44,7 +44,7 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 
 bench: $(READY) ## measure, and write benchmarks/*.md
-	@missed=0; for part in run finetune tune explain serve load; do $(BIN)/python -m benchmarks.$$part || missed=1; done; exit $$missed
+	@missed=0; for part in run pipelines finetune tune explain serve load; do $(BIN)/python -m benchmarks.$$part || missed=1; done; exit $$missed
 
 clean: ## remove what make made (not your runs)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -15,6 +15,7 @@ from typing import IO
 
 from dlops.targets.interface import Event, Finding, Show
 from dlops.worker import tracking
+from dlops.worker.forks import Fork, Forks
 from dlops.worker.job import Job
 
 _POLL = 0.03
@@ -28,7 +29,7 @@ class LocalRun:
     never blocks the work, as a pipe would.
     """
 
-    def __init__(self, worker: subprocess.Popen[bytes], events: IO[bytes], errors: IO[bytes]) -> None:
+    def __init__(self, worker: subprocess.Popen[bytes] | Fork, events: IO[bytes], errors: IO[bytes]) -> None:
         self._worker, self._events, self._errors = worker, events, errors
         self._offset = 0
 
@@ -81,13 +82,15 @@ class Local:
     name = "local"
     here, forgets, stays = True, False, False
 
-    def __init__(self) -> None:
+    def __init__(self, forks: Forks | None = None) -> None:
+        """Take this machine; `forks` are workers that need not be started."""
         self._waiting: LocalRun | None = None
+        self._forks = forks
 
     @contextlib.contextmanager
     def ahead(self) -> Iterator[None]:
         """Start a worker that waits for its job: importing MLflow takes it longer than planning takes us."""
-        self._waiting = _worker()
+        self._waiting = _worker(self._forks)
         try:
             yield
         finally:
@@ -114,14 +117,16 @@ class Local:
 
     def start(self, job: Job, show: Show) -> LocalRun:  # noqa: ARG002 - the interface's
         """Hand the job to the worker that waits for it, or to a new one."""
-        run, self._waiting = self._waiting or _worker(), None
+        run, self._waiting = self._waiting or _worker(self._forks), None
         run.hand_over(job)
         return run
 
 
-def _worker() -> LocalRun:
+def _worker(forks: Forks | None = None) -> LocalRun:
     """Start a worker in a session of its own, so that no signal of this terminal reaches it."""
     events, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - they live as long as the run
+    if forks:
+        return LocalRun(forks.fork(_appending(events).fileno(), errors.fileno()), events, errors)
     worker = subprocess.Popen(
         [sys.executable, "-P", "-m", "dlops.worker"],
         stdin=subprocess.PIPE,

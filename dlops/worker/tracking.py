@@ -30,6 +30,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # `patiently` asks again
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _OWN = frozenset({"MLFLOW_HTTP_REQUEST_MAX_RETRIES"} - os.environ.keys())
 _FINAL = frozenset(
     {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED"}
@@ -40,10 +41,13 @@ class Unreachable(Exception):
     """The tracking store did not answer, or refused."""
 
 
-def load() -> None:
-    """Import MLflow now, so that `connect` need not; where that fails, `connect` says why."""
+def load(uri: str = "") -> None:
+    """Import MLflow now, and what a store of this kind needs; where that fails, `connect` says why."""
     with contextlib.suppress(Exception), _no_collection():
         _mlflow_client()
+        if uri.startswith(_DATABASES):
+            importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+            importlib.import_module("sqlalchemy.orm").configure_mappers()
 
 
 def settle() -> None:

@@ -42,7 +42,7 @@ class Ingredients:
     """All that a step's results rest on."""
 
     entry_point: str
-    """Its command, as MLproject has it."""
+    """Its name and its command, as MLproject has them."""
     files: Mapping[str, str]
     """Digests of the project's files, by their place."""
     parameters: Mapping[str, str]

@@ -31,7 +31,7 @@ from dlops.worker.job import Job
 
 ENTRY_POINT = "main"
 _RUNNER = "dlops.project.pipeline.runner"
-_AHEAD = tuple(f"dlops.project.pipeline.{name}" for name in ("planning", "attempt", "picture", "asked", "spare"))
+_AHEAD = tuple(f"dlops.project.pipeline.{name}" for name in ("planning", "attempt", "picture", "asked"))
 _COMMAND = EntryPoint(ENTRY_POINT, f"python -m {_RUNNER}", ahead=("dlops.worker.warm", *_AHEAD))
 _GRACE = 40.0
 """Seconds that a pipeline's steps have to end, each of which has ten to end its command."""

@@ -312,7 +312,7 @@ class Planner:
                 plain[name] = shown[name]
         globs = step.depends if step.depends is not None else made.entry_point.depends
         return Ingredients(
-            entry_point=made.entry_point.command,
+            entry_point=f"{made.entry_point.name}: {made.entry_point.command}",
             files=self._files(globs, made),
             parameters=plain,
             inputs=pointing,

@@ -29,10 +29,12 @@ from dlops.project.pipeline.fingerprint import ARTIFACT as FINGERPRINT
 from dlops.project.pipeline.finished import Store
 from dlops.project.pipeline.planning import Look, Planner, Result
 from dlops.project.pipeline.progress import OVER, USABLE, StepProgress
-from dlops.project.pipeline.spare import Spare
 from dlops.targets.interface import Event
+from dlops.targets.local import Local
 from dlops.targets.names import named
 from dlops.worker import tracking
+from dlops.worker.__main__ import work
+from dlops.worker.forks import Forks, is_possible
 
 VARIABLE = "DLOPS_PIPELINE"
 """Environment variable with what was asked for, secrets included."""
@@ -49,8 +51,10 @@ _STATES = {planning.CACHED: progress.CACHED, planning.TAKEN: progress.TAKEN, pla
 class Runner:
     """One pipeline, from its first step to its last."""
 
-    def __init__(self, planner: Planner, store: Store, run_id: str, parallel: int, told: Path) -> None:
-        self._planner, self._store, self._run_id, self._account = planner, store, run_id, told
+    def __init__(
+        self, planner: Planner, store: Store, run_id: str, parallel: int, told: Path, forks: Forks | None
+    ) -> None:
+        self._planner, self._store, self._run_id, self._account, self._forks = planner, store, run_id, told, forks
         self._parallel = parallel or len(planner.pipeline.steps)
         self._steps = {
             step.name: StepProgress(name=step.name, before=step.before, target=planner.target_of(step))
@@ -64,7 +68,6 @@ class Runner:
         self._errors: dict[str, DlopsError] = {}
         self._news: News = SimpleQueue()
         self._unfinished_lines: dict[str, str] = {}
-        self._spare = Spare()
         self._asked_to_end = 0
         self._told = 0.0
 
@@ -76,12 +79,9 @@ class Runner:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_end)
-        try:
-            while self._go_on():
-                self._tell()
-                self._take_news()
-        finally:
-            self._spare.close()
+        while self._go_on():
+            self._tell()
+            self._take_news()
         self._tell(at_once=True)
         self._keep_summary()
         self._fail()
@@ -152,7 +152,7 @@ class Runner:
         goes_on = f", from where run {resumed} was" if resumed else ""
         where = "" if now.target == "local" else f" on {now.target}"
         self._say(name, f"runs{where}{goes_on}: {now.why}")
-        target = self._spare.take() if now.target == "local" else named(now.target, look.step.kind)
+        target = Local(self._forks) if now.target == "local" else named(now.target, look.step.kind)
         request = self._planner.request(look, self._run_id, resumed=resumed)
         artifacts = {FINGERPRINT: json.dumps(look.ingredients.document())} if look.ingredients else {}
         attempt = self._attempts[name] = Attempt(name, request, target, self._news, artifacts)
@@ -193,8 +193,6 @@ class Runner:
         match event["event"]:
             case "started":
                 now.run_id = event["run_id"]
-                if any(step.state == progress.WAITING and step.target == "local" for step in self._steps.values()):
-                    self._spare.prepare()
             case "output":
                 self._print(now.name, event["text"])
             case "progress":
@@ -250,7 +248,8 @@ class Runner:
     def _keep_manifest(self, outcome: Outcome) -> None:
         """Keep what the outputs' files are, so that damage is noticed; without it, only that they are there is."""
         with contextlib.suppress(outputs.GoneError, tracking.Unreachable):
-            held = outputs.manifest(self._store.client, outcome.outputs)
+            if not (held := outputs.manifest(self._store.client, outcome.outputs)):
+                return
             text = json.dumps(held)
             tracking.patiently(
                 lambda: self._store.client.log_text(outcome.run_id, text, outputs.ARTIFACT), seconds=_LONGEST_PAUSE
@@ -326,6 +325,8 @@ def main(environ: Mapping[str, str]) -> int:
     for name in _OWN:
         os.environ.pop(name, None)
     here = Path.cwd()
+    tracking.load(asked.tracking_uri)
+    forks = Forks(work) if is_possible() else None  # now, before there are threads, and a store that is open
     try:
         client = tracking.connect(asked.tracking_uri, str(folders.cache() / "locks"))
         os.chdir(here)  # it moves to a local store's folder
@@ -334,7 +335,7 @@ def main(environ: Mapping[str, str]) -> int:
         asked = replace(asked, experiment=experiment)
         folder = sources.of(asked.uri, asked.version, asked.diff).folder
         planner = Planner(asked, asked.pipeline(folder), folder, store)
-        Runner(planner, store, run_id, asked.parallel, account).run()
+        Runner(planner, store, run_id, asked.parallel, account, forks).run()
     except tracking.Unreachable as error:
         return _explain(client_error(error), run_id, None)
     except DlopsError as error:
