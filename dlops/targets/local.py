@@ -126,7 +126,8 @@ def _worker(forks: Forks | None = None) -> LocalRun:
     """Start a worker in a session of its own, so that no signal of this terminal reaches it."""
     events, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - they live as long as the run
     if forks:
-        return LocalRun(forks.fork(_appending(events).fileno(), errors.fileno()), events, errors)
+        with contextlib.suppress(OSError):  # who makes them was killed: one is started then
+            return LocalRun(forks.fork(_appending(events).fileno(), errors.fileno()), events, errors)
     worker = subprocess.Popen(
         [sys.executable, "-P", "-m", "dlops.worker"],
         stdin=subprocess.PIPE,
