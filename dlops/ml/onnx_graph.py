@@ -24,13 +24,16 @@ THRESHOLD = 0.5
 """Probability from which on one of several classes is given."""
 _GPU = "CUDAExecutionProvider"
 GRAPH, TOKENIZER, DESCRIPTION = "model.onnx", "tokenizer.json", "export.json"
+LONE = "lone.onnx"
+"""The same graph without what only texts that are answered together need."""
 
 
 class Graph:
     """A folder of `model.onnx`, whose answers are probabilities (numbers, where the labels are), and `tokenizer.json`.
 
-    `export.json` beside them says how the two fit together. `threads` compute one pass, by default as many as
-    OMP_NUM_THREADS says, or all.
+    `export.json` beside them says how the two fit together. Where there is a `lone.onnx`, a processor computes that
+    instead, as it takes one text at a time, however many it is asked. `threads` compute one pass, by default as many
+    as OMP_NUM_THREADS says, or all.
     """
 
     def __init__(self, folder: Path, *, threads: int = 0) -> None:
@@ -42,7 +45,8 @@ class Graph:
         if told["truncation"]:
             self.tokenizer.enable_truncation(**told["truncation"])
         self.tokenizer.enable_padding(**told["padding"])
-        self.session = _session(folder / GRAPH, threads)
+        lone = folder / LONE
+        self.session = _session(lone if _takes_one() and lone.is_file() else folder / GRAPH, threads)
         self.rows = ROWS if _GPU in self.session.get_providers() else 1
 
     def answers(self, rows: Sequence[tuple[str, ...]]) -> list[Answer]:
@@ -74,6 +78,11 @@ class Graph:
             return given, min([scores[label] for label in given], default=1 - max(row)), scores
         label = max(scores, key=scores.__getitem__)
         return label, scores[label], scores
+
+
+def _takes_one() -> bool:
+    """Say whether no GPU can come into it, so that there is but one text in each pass, whatever is asked."""
+    return _GPU not in onnxruntime.get_available_providers()
 
 
 def _session(graph: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -23,6 +23,8 @@ COLUMNS = ("text", "text_pair")
 ALONE = "(alone)"
 """Key of an answer that was a label alone, and no mapping."""
 DESCRIPTION = "engine.json"
+FORMAT = 2
+"""Of what is in the folder; those of another are made again."""
 MODEL = "model"
 """Folder, beside the description, of what the reader reads."""
 
@@ -47,6 +49,7 @@ class Description:
     cleaning: dict[str, Any] | None = None
     """How the texts were cleaned that the model learned from (`Switches`); `None` where it cleans its own, or nobody
     knows."""
+    format: int = FORMAT
 
     def write(self, folder: Path) -> None:
         """Write it to a folder."""
@@ -71,7 +74,7 @@ def described(folder: Path) -> Description:
         OSError, ValueError, TypeError: it holds no engine.
     """
     told = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    return Description(**{**told, "columns": tuple(told["columns"])})
+    return Description(**{"format": 1, **told, "columns": tuple(told["columns"])})  # the first said nothing of it
 
 
 def load(folder: Path, *, threads: int, clean: bool = False, explain: bool = False) -> Engine:

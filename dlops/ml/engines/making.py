@@ -17,7 +17,7 @@ import numpy as np
 
 from dlops.data import sample
 from dlops.errors import DlopsError, StepFailed
-from dlops.ml import datasets, hardware, logged_models, onnx_export, text_classifier
+from dlops.ml import datasets, hardware, logged_models, lone_texts, onnx_export, onnx_graph, text_classifier
 from dlops.ml.engines import engine, store
 from dlops.ml.engines.engine import COLUMNS, MODEL, Description, Form, Reader, Record, Row
 from dlops.ml.engines.served import Served
@@ -167,13 +167,16 @@ def _made(model: Served, form: Form, reader: Reader, place: Path) -> Path:
             with logged_models.fetched(model.uri) as found:
                 inside.mkdir()
                 if form == "onnx-int8" and store.is_whole(place / "onnx"):
-                    shutil.copytree(place / "onnx" / MODEL, inside, dirs_exist_ok=True)
-                    onnx_export.quantize(inside / "model.onnx")
+                    own = shutil.ignore_patterns(onnx_graph.LONE)
+                    shutil.copytree(place / "onnx" / MODEL, inside, ignore=own, dirs_exist_ok=True)
+                    onnx_export.quantize(inside / onnx_graph.GRAPH)
                 elif form == "onnx" or form == "onnx-int8":
                     onnx_export.write(found, inside, form)
                 else:
                     for part in dict.fromkeys((found.weights, found.tokenizer)):
                         shutil.copytree(part, inside, dirs_exist_ok=True)
+        if reader == "graph":
+            lone_texts.keep(inside)
         made: dict[str, Any] = mlflow.models.get_model_info(model.uri).metadata or {}
         told = None if made.get("inference_pipeline") else made.get("cleaning")
         switches = {name: told[name] for name in ("html", "unicode", "whitespace")} if told else None

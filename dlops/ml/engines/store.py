@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 from dlops.config import folders, processor
 from dlops.errors import StepFailed
 from dlops.ml.engines import engine
-from dlops.ml.engines.engine import DESCRIPTION, Description, Row
+from dlops.ml.engines.engine import FORMAT, Description, Row
 from dlops.ml.engines.served import Served
 from dlops.worker import locks
 
@@ -82,7 +82,7 @@ def chosen(place: Path, asked: Asked, agreement: float) -> Kept | None:
     try:
         told = json.loads(choice(place, asked, agreement).read_text(encoding="utf-8"))
         folder = place / told["form"]
-        return Kept(folder, engine.described(folder), told["milliseconds"])
+        return Kept(folder, engine.described(folder), told["milliseconds"]) if is_whole(folder) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -103,8 +103,11 @@ def write(file: Path, content: str) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Say whether a folder is an engine that was made to the end."""
-    return (folder / DESCRIPTION).is_file()
+    """Say whether a folder is an engine that was made to the end, and as they are made now."""
+    try:
+        return engine.described(folder).format == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _gpus() -> list[str]:
