@@ -27,7 +27,7 @@ GRAPH, TOKENIZER, DESCRIPTION = "model.onnx", "tokenizer.json", "export.json"
 LONE = "lone.onnx"
 """The same graph without what only texts that are answered together need."""
 _SLOW = ("SkipLayerNormFusion",)
-"""Fusions of onnxruntime to operations that take a processor longer than what they are made of, by a tenth of it all."""
+"""Fusions to operations that take a processor longer than what they are made of: a tenth of it all."""
 
 
 class Graph:

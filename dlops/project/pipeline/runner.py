@@ -221,8 +221,8 @@ class Runner:
         now.state = (
             progress.REFUSED if isinstance(error, GateFailed) else progress.ENDED if interrupted else progress.FAILED
         )
-        now.error = error.message
-        self._say(now.name, f"{self._what_became_of(now.name)}: {error.message}")
+        now.error = _plain(error)
+        self._say(now.name, f"{self._what_became_of(now.name)}: {error.message.removeprefix('error: ')}")
 
     def _what_became_of(self, name: str) -> str:
         return {
@@ -291,8 +291,8 @@ class Runner:
         if not self._errors:
             return
         name, error = min(self._errors.items(), key=lambda item: isinstance(item[1], GateFailed))
-        message = f"{name}: {error.message}"
-        others = [f"{other}: {found.message}" for other, found in self._errors.items() if other != name]
+        message = f"{name}: {_plain(error)}"
+        others = [f"{other}: {_plain(found)}" for other, found in self._errors.items() if other != name]
         raise type(error)(message, hint=error.hint, problems=[*error.problems, *others])
 
     def _tell(self, *, at_once: bool = False) -> None:
@@ -316,6 +316,12 @@ class Runner:
         for line in text.splitlines() or [""]:
             sys.stdout.write(f"{name:{width}} {mark} {line}\n")
         sys.stdout.flush()
+
+
+def _plain(error: DlopsError) -> str:
+    """Say what went wrong, with a step's own last words, but not twice that it is an error."""
+    printed = error.printed.removeprefix("error: ") if isinstance(error, StepFailed) else ""
+    return f"{error.message.removeprefix('error: ')}\n{printed}".strip()
 
 
 def main(environ: Mapping[str, str]) -> int:
