@@ -106,8 +106,10 @@ def show_error(error: DlopsError, *, as_json: bool = False, seen: bool = False) 
         err().print(Text.assemble(("  → ", "cyan"), error.hint))
 
 
-def show_outcome(outcome: Outcome, *, as_json: bool = False, quiet: bool = False) -> None:
-    """Print how a launch ended, once, and unless `quiet` what to type next."""
+def show_outcome(
+    outcome: Outcome, *, as_json: bool = False, quiet: bool = False, summary: RenderableType | None = None
+) -> None:
+    """Print how a launch ended, once (by its own `summary`, where it has one), and unless `quiet` what to type next."""
     if as_json:
         print_json(outcome.as_dict())
         return
@@ -121,12 +123,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool = False, quiet: bool = False
         run = f"{outcome.run_id}{plan.option(outcome.tracking_uri)}"
         err().print(escaped(f"It goes on: `dlops logs {run} -f` follows it, `dlops cancel {run}` ends it."))
         return
-    if outcome.steps:
-        from dlops.cli import pipelines
-
-        out().print(pipelines.summary(outcome))
-    else:
-        out().print(_table(outcome))
+    out().print(summary or _table(outcome))
     if outcome.error:
         show_error(outcome.error, seen=not quiet)
     elif not quiet and (step := named(outcome.step)) and set(step.outputs) <= set(outcome.outputs):

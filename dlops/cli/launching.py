@@ -97,6 +97,14 @@ def _show_plan(asked: Asked, *, as_json: bool) -> NoReturn:
     raise typer.Exit
 
 
+def show(outcome: Outcome, *, as_json: bool = False, quiet: bool = False) -> None:
+    """Print how a step, or a pipeline with all its steps, ended."""
+    from dlops.cli import pipelines
+
+    summary = pipelines.summary(outcome) if outcome.steps else None
+    console.show_outcome(outcome, as_json=as_json, quiet=quiet, summary=summary)
+
+
 def _end(outcome: Outcome, common: Common) -> NoReturn:
-    console.show_outcome(outcome, as_json=common.json, quiet=common.quiet)
+    show(outcome, as_json=common.json, quiet=common.quiet)
     raise typer.Exit(outcome.exit_code)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from dlops.cli import console, options
 from dlops.cli.cancel import RunId
-from dlops.cli.launching import followed
+from dlops.cli.launching import followed, show
 from dlops.cli.options import Common, Overrides, with_common
 from dlops.errors import GateFailed, UsageError
 from dlops.project.comparison import Difference, of
@@ -66,7 +66,7 @@ def reproduce(run: RunId, overrides: Overrides = None, within: Within = None, *,
             {**outcome.as_dict(), "reproduces": recorded[0].run_id, "compared": [one.document() for one in found]}
         )
     else:
-        console.show_outcome(outcome, quiet=common.quiet)
+        show(outcome, quiet=common.quiet)
         console.out().print(_table(found))
     if outcome.error:
         raise typer.Exit(outcome.exit_code)

@@ -23,7 +23,8 @@ class Difference:
     def difference(self) -> float | None:
         if self.before is None or self.now is None:
             return None
-        return 0.0 if self.before == self.now else self.now - self.before
+        alike = self.before == self.now or (math.isnan(self.before) and math.isnan(self.now))
+        return 0.0 if alike else self.now - self.before
 
     @property
     def is_timed(self) -> bool:
@@ -31,10 +32,8 @@ class Difference:
         return bool(_TIMED.fullmatch(self.name))
 
     def is_within(self, tolerance: float) -> bool:
-        """Say whether both are there and no further from one another than `tolerance`."""
-        if self.difference is None:
-            return False
-        return math.isnan(self.difference) or abs(self.difference) <= tolerance
+        """Say whether both are there and no further from one another than `tolerance`; NaN is as far as can be."""
+        return self.difference is not None and abs(self.difference) <= tolerance
 
     def document(self) -> dict[str, float | str | None]:
         """Give it as JSON holds it."""

@@ -19,7 +19,9 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_FORM = re.compile(r"\s*(?P<left>\$\{[^}]*\}|[^\s<>=!]+)\s*(?P<sign>[<>=!]=|[<>])\s*(?P<right>\$\{[^}]*\}|.*?\S)\s*")
+_FORM = re.compile(
+    r"\s*(?P<left>\$\{[^}]*\}|[^\s<>=!]+)\s*(?P<sign>[<>=!]=|[<>])(?![<>=!])\s*(?P<right>\$\{[^}]*\}|.*?\S)\s*"
+)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -131,7 +131,7 @@ def parse(values: Mapping[str, Any], *, file: str, base: Path, line: Mapping[str
         if step := _step(str(name), body, where, problems):
             steps[step.name] = step
     parallel = _whole(values.get("parallel", 0), 10**3, f"{file}: parallel", problems)
-    problems += list(_wrong_names(steps))
+    problems += list(_wrong_names(steps, [str(name) for name in stated]))
     ordered = _ordered(steps, problems)
     if problems:
         raise ConfigError(f"The pipeline {file} cannot be used.", problems=problems)
@@ -238,13 +238,13 @@ def _whole(value: Any, most: int, told: str, problems: list[str]) -> int:
     return 0
 
 
-def _wrong_names(steps: Mapping[str, Step]) -> Iterator[str]:
+def _wrong_names(steps: Mapping[str, Step], known: Sequence[str]) -> Iterator[str]:
     for step in steps.values():
         for name in step.before:
             if name == step.name:
                 yield f"{step.where}: {step.name} needs itself"
-            elif name not in steps:
-                yield f"{step.where}: {step.name} needs {name!r}, which is no step{suggestion(name, steps)}"
+            elif name not in known:
+                yield f"{step.where}: {step.name} needs {name!r}, which is no step{suggestion(name, known)}"
 
 
 def _ordered(steps: Mapping[str, Step], problems: list[str]) -> dict[str, Step]:
