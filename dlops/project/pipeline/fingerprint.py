@@ -23,7 +23,8 @@ TAG, OWN = "dlops.fingerprint", "dlops.fingerprint.own"
 ARTIFACT = "fingerprint.json"
 DEFAULT = ("**/*.py", "configs/**", "conda.yaml", "python_env.yaml", "requirements*.txt")
 """What a step depends on that does not say so; of MLproject, its own entry point counts in any case."""
-_NOT_BY_DEFAULT = ("tests/**", "**/test_*.py", "**/*_test.py", "**/conftest.py", f"configs/{TARGETS}", str(PIPELINE))
+_TESTS = ("tests/**", "**/test_*.py", "**/*_test.py", "**/conftest.py")
+_NOT_BY_DEFAULT = (*_TESTS, "**/.*", "**/.*/**", f"configs/{TARGETS}", str(PIPELINE))
 _HIDDEN = ("__pycache__", "node_modules", "mlruns", "mlartifacts")
 _LONG = 60
 
@@ -100,7 +101,7 @@ def difference(before: Ingredients, now: Ingredients, *, unknown: Collection[str
             return f"{name} {_change(then.name, here.name)}"
     for name in sorted({*before.parameters, *now.parameters, *before.inputs, *now.inputs} - set(unknown)):
         old, new = _value(before, name), _value(now, name)
-        if old != new and (name in before.parameters or name in now.parameters):
+        if old != new and not (name in before.inputs and name in now.inputs):
             return f"{name} {_short(old)} → {_short(new)}"
     if before.entry_point != now.entry_point:
         return "its command in MLproject changed"
