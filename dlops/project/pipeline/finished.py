@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STEP, PARENT = reaper.PIPELINE_STEP, reaper.PARENT
 _PATIENCE = 30.0
 _MOST = 20
-"""Runs of one fingerprint that are looked at."""
+"""Runs alike that are looked at: of some, a worker has not said yet that they are over."""
 
 
 class Store:
@@ -55,11 +55,11 @@ class Store:
 
     def ever_had(self, own: str) -> bool:
         """Say whether a run has finished whose ingredients, but for what other steps gave, were these."""
-        return bool(self._search(f"attributes.status = 'FINISHED' AND tags.`{fingerprint.OWN}` = '{own}'", 1))
+        return bool(self._search(f"attributes.status = 'FINISHED' AND tags.`{fingerprint.OWN}` = '{own}'"))
 
     def latest(self, step: str) -> Any:
         """Give the newest finished run of a step of this name; `None` where there is none."""
-        found = self._search(f"attributes.status = 'FINISHED' AND tags.`{STEP}` = '{_quoted(step)}'", 1)
+        found = self._search(f"attributes.status = 'FINISHED' AND tags.`{STEP}` = '{_quoted(step)}'")
         return found[0] if found else None
 
     def below(self, run_id: str) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -287,11 +288,19 @@ class Planner:
         if reference.step not in self.pipeline.steps:
             yield f"{told}: there is no step {reference.step!r}{suggestion(reference.step, self.pipeline.steps)}"
             return
-        outputs = plans[reference.step].entry_point.outputs if reference.step in plans else None
+        outputs = self._outputs(reference.step, plans)
         if reference.metric or reference.name == RUN or outputs is None or reference.name in outputs:
             return
         near = suggestion(reference.name, outputs) or f"; it gives {', '.join(outputs) or 'none'}"
         yield f"{told}: {reference.step} gives no output {reference.name!r}{near}"
+
+    def _outputs(self, name: str, plans: Mapping[str, Plan]) -> Sequence[str] | None:
+        """Name what a step gives, also of one whose parameters are wrong; `None` where MLproject does not say."""
+        if name in plans:
+            return plans[name].entry_point.outputs
+        with suppress(ConfigError, UsageError):  # it is told with the step's own problems
+            return plan.entry_point(self.pipeline.steps[name].kind, self._asked.uri, "", self._asked.version).outputs
+        return None
 
     def _ingredients(self, step: Step, made: Plan, later: Collection[str]) -> Ingredients:
         """Gather what the step's results rest on, as far as it is known.
