@@ -91,10 +91,9 @@ def _end_steps(client: MlflowClient, pipeline: Any) -> None:
         run = found
         while not over(run) and not close_if_dead(client, run):
             keeper = identity(run)
-            if keeper is None or processes.alive(keeper) is None:
+            is_elsewhere = HANDLE in run.data.tags or keeper is None or processes.alive(keeper) is None
+            if is_elsewhere or time.monotonic() > deadline:
                 _ask_to_end(client, run)
-                break
-            if time.monotonic() > deadline:
                 break
             time.sleep(0.2)
             run = client.get_run(run.info.run_id)

@@ -72,6 +72,30 @@ def test_open_trials_of_a_search_that_is_ended_are_ended_too(client, run, dead):
     assert statuses == {trial: "KILLED", done: "FINISHED", other: "RUNNING", own: "RUNNING"}
 
 
+def test_open_steps_of_a_pipeline_that_is_ended_are_ended_or_told_to_end(client, run, dead, monkeypatch):
+    monkeypatch.setattr(reaper, "_PATIENCE", 0.5)
+    living = processes.identity(os.getpid())
+    parent = run(dead, **{reaper.PIPELINE: "{}"})
+    tags = {reaper.PARENT: parent, reaper.PIPELINE_STEP: "finetune", "dlops.heartbeat": str(int(time.time()))}
+    lost, late = run(dead, **tags), run(living, **tags)
+    there, on_this_machine = run({**living, "host": "another"}, **tags), run(living, **tags, **{reaper.HANDLE: "job"})
+    waiting, other = run("", **tags, **{reaper.HANDLE: "job"}), run(living, **{reaper.PARENT: parent})
+    assert reaper.close_dead_runs(client, ["0"])[-1] == parent
+    states = {}
+    names = ("lost", "late", "there", "on_this_machine", "waiting", "other")
+    for name, run_id in zip(names, (lost, late, there, on_this_machine, waiting, other), strict=True):
+        found = client.get_run(run_id)
+        states[name] = found.info.status, "dlops.cancel" in found.data.tags
+    assert states == {
+        "lost": ("FAILED", False),
+        "late": ("RUNNING", True),
+        "there": ("RUNNING", True),
+        "on_this_machine": ("RUNNING", True),
+        "waiting": ("KILLED", True),
+        "other": ("RUNNING", False),
+    }
+
+
 def test_orphans_are_ended_and_a_run_that_ended_is_left_alone(client, run, dead):
     run_id = run(dead)
     orphan = subprocess.Popen(
