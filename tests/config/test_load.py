@@ -138,3 +138,32 @@ def test_an_empty_text_leaves_an_optional_out(place):
 def test_another_steps_variables_do_not_matter(place):
     environ = {"DLOPS_INGEST_X": "1", "DLOPS_HOME": "/x", "DLOPS_FINETUNE": "y"}
     assert resolve(place, EPOCHS, environ=environ)["epochs"][0] == "2"
+
+
+def stated(place, values, **more):
+    fields = {"step": "finetune", "project": place / "project", "files": [], "environ": {}, "given": {}}
+    found = load.resolve(
+        (EPOCHS, DATA), stated=[load.Stated(values, "run.yaml:3", place / "project/configs")], **{**fields, **more}
+    )
+    return {setting.parameter.name: (setting.value, setting.layer) for setting in found}
+
+
+def test_what_a_pipeline_states_is_above_the_files_and_below_the_shell(place):
+    own = config(place, "epochs: 3")
+    (place / "project/configs/a.csv").write_text("")
+    values = {"epochs": "5", "data": "a.csv"}
+    found = stated(place, values, files=[own])
+    assert found["epochs"] == ("5", "run.yaml:3")
+    assert found["data"][0] == str(place / "project/configs/a.csv"), "relative to the pipeline's own folder"
+    assert stated(place, values, environ={"DLOPS_FINETUNE_EPOCHS": "6"})["epochs"][0] == "6"
+    assert stated(place, values, given={"epochs": "7"})["epochs"][0] == "7"
+    with pytest.raises(ConfigError) as caught:
+        stated(place, {"data": "a.csv", "epoch": "1"})
+    assert caught.value.problems[0].startswith("run.yaml:3: 'epoch' is no parameter")
+
+
+def test_what_is_known_later_is_empty_and_asked_of_nobody(place):
+    assert stated(place, {"epochs": ""}, later={"epochs", "data"}) == {
+        "epochs": ("", "known later"),
+        "data": ("", "known later"),
+    }

@@ -117,3 +117,15 @@ def test_a_folder_or_nothing_cannot_be_read(tmp_path):
     for file in (tmp_path, tmp_path / "missing.yaml"):
         with pytest.raises(ConfigError, match="cannot be read"):
             yaml.load(file)
+
+
+def test_a_file_that_has_changed_is_read_again(read, tmp_path):
+    first = read("a: 1")
+    assert read("a: 12").values["a"] == 12
+    (tmp_path / "other").write_text("a: 34")
+    (tmp_path / "other").replace(tmp_path / "c.yaml")
+    assert yaml.load(tmp_path / "c.yaml").values["a"] == 34
+    assert first.values["a"] == 1
+    (tmp_path / "c.yaml").unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        yaml.load(tmp_path / "c.yaml")

@@ -204,3 +204,26 @@ def test_entry_points_by_name_script_or_nearly(load):
     assert "It has: finetune, 3" in caught.value.hint
     with pytest.raises(UsageError):
         project.entry_point("missing.py")
+
+
+def test_what_a_step_gives_depends_on_and_whether_it_is_cached(load):
+    text = """
+entry_points:
+  one: {command: "true", outputs: [x, y], depends: ["**/*.py"], cache: false}
+  two: {command: "true", outputs: []}
+  three: {command: "true"}
+"""
+    found = load(text).entry_points
+    assert [(one.outputs, one.depends, one.cache) for one in found.values()] == [
+        (("x", "y"), ("**/*.py",), False),
+        ((), None, True),
+        (None, None, True),
+    ]
+
+
+def test_mistakes_in_what_a_step_gives_are_told_at_once(load):
+    with pytest.raises(ConfigError) as caught:
+        load('entry_points: {one: {command: "true", outputs: x, depends: [1], cache: maybe}}')
+    told = "\n".join(caught.value.problems)
+    for expected in ("outputs is a list of names", "depends is a list of globs", "cache is true or false, not 'maybe'"):
+        assert expected in told

@@ -177,3 +177,18 @@ def test_a_service_that_answers_by_itself_is_no_job_of_a_worker(client):
     assert [reaper.hosted(run) for run in made] == [True, False, False]
     for run in made:
         client.set_terminated(run.info.run_id, "KILLED")
+
+
+def test_open_steps_of_a_pipeline_that_is_ended_are_ended_or_told(client, run, dead):
+    parent = run(dead, **{reaper.PIPELINE: "{}"})
+    below = {reaper.PARENT: parent, reaper.PIPELINE_STEP: "one"}
+    elsewhere = json.dumps({**dead, "host": "another"})
+    here, away, unbegun = run(dead, **below), run(elsewhere, **below), run("", **below)
+    others = [run(elsewhere, **{reaper.PARENT: parent}), run(elsewhere, **{**below, reaper.PARENT: "x"})]
+    assert parent in reaper.close_dead_runs(client, ["0"])
+    found = {name: client.get_run(one) for name, one in {"here": here, "away": away, "unbegun": unbegun}.items()}
+    assert [found[name].info.status for name in found] == ["FAILED", "RUNNING", "KILLED"]
+    assert "dlops.cancel" in found["away"].data.tags, "its own worker ends it"
+    for other in others:
+        assert client.get_run(other).info.status == "RUNNING"
+        assert "dlops.cancel" not in client.get_run(other).data.tags

@@ -139,3 +139,19 @@ def test_what_is_printed_last_is_not_missed_on_a_busy_machine(monkeypatch):
         assert watching._watch(child, record, Path("nothing")) == ""
     assert told == [("output", {"text": "loaded\n"})]
     assert kept == [b"loaded\n"]
+
+
+def test_variables_of_the_job_reach_the_command_and_win(work):
+    events = work("echo $OF_THE_JOB $SECRET_OF_THE_SHELL", variables={"OF_THE_JOB": "1", "SECRET_OF_THE_SHELL": "2"})
+    assert printed(events) == "1 2\n"
+
+
+def test_two_signals_at_once_are_one_wish():
+    facts = {"step": "finetune", "entry_point": "main", "target": "local", "experiment": "tests", "tracking_uri": ""}
+    supervisor = Supervisor(Job(command="true", folder="", **facts), SimpleNamespace())
+    supervisor._ask_to_end(signal.SIGTERM, None)
+    supervisor._ask_to_end(signal.SIGINT, None)
+    assert supervisor._asked == 1
+    time.sleep(0.35)
+    supervisor._ask_to_end(signal.SIGINT, None)
+    assert supervisor._asked == 2

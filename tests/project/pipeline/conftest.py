@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dlops.project.pipeline.asked import Asked
 from dlops.project.pipeline.finished import Store
 from dlops.project.pipeline.planning import Look, Planner
 from dlops.worker import tracking
+from tests.conftest import Shell
 
 MLPROJECT = """
 name: toy
@@ -54,7 +56,7 @@ told = home / f"tell-{kind}"
 wish, _, more = told.read_text().partition(" ") if told.exists() else ("", "", "")
 if wish == "meet":  # nobody goes on alone
     (home / f"here-{values['k']}").touch()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(list(home.glob("here-*"))) < int(more) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(list(home.glob("here-*"))) == int(more), "alone"
@@ -64,7 +66,8 @@ print(kind, "says", values.get("x", ""), flush=True)
 client, run = tracking.connect(os.environ["MLFLOW_TRACKING_URI"]), os.environ["MLFLOW_RUN_ID"]
 if wish == "gate":
     client.set_tag(run, "dlops.gate", "failed")
-    sys.exit("error: not good enough")
+    print("error: not good enough", file=sys.stderr)
+    sys.exit(3)
 if wish == "fail" and int(more):
     told.write_text(f"fail {int(more) - 1}")
     sys.exit("error: as it was told")
@@ -129,3 +132,42 @@ def finish(client: Any) -> Callable[..., str]:
         return run_id
 
     return of
+
+
+@dataclass
+class Toy:
+    """The toy project in a user's shell."""
+
+    shell: Shell
+    home: Path
+
+    def tell(self, kind: str, wish: str) -> None:
+        """Tell an entry point what to do: `fail TIMES`, `gate`, `wait`, `meet COUNT`, or a metric."""
+        (self.home / f"tell-{kind}").write_text(wish)
+
+    def ran(self) -> list[str]:
+        """List what has run since the last time this was asked."""
+        file = self.home / "ran"
+        lines = file.read_text().splitlines() if file.exists() else []
+        file.unlink(missing_ok=True)
+        return lines
+
+    def write(self, text: str) -> None:
+        (self.shell.folder / "configs/run.yaml").write_text(text)
+
+
+@pytest.fixture
+def toy(shell: Shell) -> Toy:
+    """The toy project in the shell's folder, whose store is initialised."""
+    home = Path(shell.environ["DLOPS_HOME"])
+    home.mkdir(exist_ok=True)
+    for name, text in {"MLproject": MLPROJECT, "steps.py": STEPS, "configs/run.yaml": RUN}.items():
+        (shell.folder / name).parent.mkdir(exist_ok=True)
+        (shell.folder / name).write_text(text)
+    shell.environ["GIT_CEILING_DIRECTORIES"] = str(shell.folder.parent)
+    return Toy(shell, home)
+
+
+def states(document: dict[str, Any]) -> dict[str, str]:
+    """Give the state of each step of what `--json` printed."""
+    return {step["name"]: step["state"] for step in document["steps"]}
