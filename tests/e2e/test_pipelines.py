@@ -221,7 +221,7 @@ def test_what_keeps_it_is_killed_at_any_moment_and_it_is_resumed(small):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_what_keeps_it_is_killed_at_twenty_moments_and_it_is_resumed(small):
     survives(small, 20, time.time_ns())
 
