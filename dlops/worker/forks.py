@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import traceback
 from collections.abc import Callable
 from typing import IO
@@ -52,6 +53,8 @@ class Forks:
 
     def __init__(self, work: Callable[[], None]) -> None:
         """Begin, before this process has threads; each copy does `work`, and ends."""
+        self._turn = threading.Lock()
+        """One after the other: each answer is for who asked last."""
         self._asking, theirs = socket.socketpair()
         with theirs:
             if os.fork() == 0:
@@ -67,10 +70,14 @@ class Forks:
         """
         read, write = os.pipe()
         try:
-            socket.send_fds(self._asking, [_LETTER], [read, stdout, stderr])
+            with self._turn:
+                socket.send_fds(self._asking, [_LETTER], [read, stdout, stderr])
+                told = self._asking.recv(64)
+        except OSError:
+            os.close(write)
+            raise
         finally:
             os.close(read)
-        told = self._asking.recv(64)
         if not told:
             os.close(write)
             raise BrokenPipeError("nobody is there to make a copy")

@@ -289,6 +289,7 @@ def table_of(shell, document):
     return file
 
 
+@pytest.mark.slow
 def test_an_output_that_is_gone_or_damaged_makes_its_step_run_again_and_that_alone(small):
     done = small.json("run")
     table = table_of(small, done)
@@ -332,6 +333,7 @@ def test_two_clones_take_results_from_one_another(small, remote, tmp_path):
     assert states(changed) == {"first": "cached", "second": "finished", "third": "cached"}, "the same comes of it"
 
 
+@pytest.mark.slow
 def test_mlflow_runs_it_below_its_own_run(small):
     environ = {**small.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{small.database}"}
 

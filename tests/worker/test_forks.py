@@ -63,6 +63,19 @@ def test_each_copy_does_what_it_is_told_in_a_session_of_its_own():
         """).split("\n")[:2] == ["did one in True ", "did two in True "]
 
 
+def test_threads_ask_for_copies_at_once_and_each_gets_its_own():
+    said = answer("""
+    from concurrent.futures import ThreadPoolExecutor
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(told, map(str, range(24))))
+    for number, (fork, out, err) in enumerate(runs):
+        fork.wait()
+        assert text(out) == f"did {number} in True\\n", (text(out), text(err))
+    print(len({fork.pid for fork, _, _ in runs}))
+    """)
+    assert said == "24\n"
+
+
 def test_what_a_copy_raises_is_printed_where_its_errors_go():
     assert "ValueError: as asked" in answer("fork, out, err = told('fail'); fork.wait(); print(text(err))")
 
