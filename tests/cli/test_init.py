@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_what_it_writes_runs_and_its_own_test_passes(shell):
     written = shell.json("init", "films")["written"]
     assert str(shell.folder / "films/steps/lengths.py") in written

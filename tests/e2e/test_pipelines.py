@@ -216,6 +216,7 @@ def survives(shell, moments, seed):
     assert killed >= moments * 2 // 3
 
 
+@pytest.mark.slow
 def test_what_keeps_it_is_killed_at_any_moment_and_it_is_resumed(small):
     survives(small, 3, 1)
 
@@ -400,7 +401,8 @@ def test_its_end_is_that_of_its_steps(small, how):
     assert ended(small) == [("run", "KILLED"), ("first", "FINISHED"), ("second", "KILLED")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
 def test_closing_the_terminal_harms_nothing(small, number):
     launched = small.start("run", "second.seconds=3", start_new_session=True)
     wait_for(small, "second")

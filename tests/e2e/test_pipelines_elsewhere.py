@@ -84,8 +84,9 @@ def running(shell, name, seconds=60.0):
         assert time.monotonic() < deadline, f"{name} does not run"
 
 
-@pytest.mark.parametrize("on", ["dbx", pytest.param("gpu", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("how", ["cancel", pytest.param("kill", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("on", ["dbx", "gpu"])
+@pytest.mark.parametrize("how", ["cancel", "kill"])
 def test_a_step_elsewhere_ends_with_its_pipeline_which_is_resumed(elsewhere, places, request, on, how):  # noqa: F811
     if on == "gpu":
         request.getfixturevalue("ray")

@@ -89,6 +89,7 @@ def test_a_step_is_tried_again_and_goes_on_from_where_it_was(toy):
     assert "failed, attempt 1 of 2; again in 1 s" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_failure_stops_what_needs_it_and_resume_does_the_rest(toy):
     toy.write(FAILING)
     toy.tell("two", "fail 2")
@@ -122,6 +123,7 @@ def test_a_gate_stops_what_needs_it(toy):
     assert client(toy).get_run(refused["run_id"]).data.tags["dlops.gate"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_failure_weighs_more_than_a_gate(toy):
     toy.write("steps:\n  two: {parameters: {x: a}}\n  one: {}\n")
     toy.tell("two", "gate")
@@ -143,6 +145,7 @@ def waiting(toy, process):
     return run.info.run_id
 
 
+@pytest.mark.slow
 def test_cancel_ends_all_of_it(toy):
     toy.tell("two", "wait")
     process = toy.shell.start("run", "--json")
