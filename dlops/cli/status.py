@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -79,7 +80,7 @@ def _many(runs: list[Run], *, short: bool) -> Table:
     return table
 
 
-def _one(run: Run, tracking_uri: str, steps: list[Run]) -> Table:
+def _one(run: Run, tracking_uri: str, steps: Sequence[Run] = ()) -> Table:
     going_on = run.status == "RUNNING"
     took = f" {'for' if going_on else 'in'} {console.duration(run.duration_s)} on {run.target}"
     started = datetime.fromtimestamp(run.started, UTC).astimezone()
@@ -101,7 +102,7 @@ def _one(run: Run, tracking_uri: str, steps: list[Run]) -> Table:
     if unheard and run.target != "local" and not names.clusters(run.target):
         rows.append(("note", f"{run.target} is in no targets.yaml here: whether its job still lives is not known"))
     rows += [("progress", words)] if (words := _progress(run)) else []
-    rows += [("steps", _many(steps, short=sys.stdout.isatty()))] if steps else []
+    rows += [("steps", _many(list(steps), short=sys.stdout.isatty()))] if steps else []
     rows += [(name, Text(value, "bold")) for name, value in run.outputs.items()]
     rows += [("parameters", console.pairs(params))] if params else []
     rows += [("metrics", console.metrics(run.metrics))] if run.metrics else []

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
 from mlflow import MlflowClient
 
 from tests.project.pipeline.conftest import states
