@@ -34,6 +34,12 @@ def test_the_name_of_a_file_does_not_count(tmp_path, monkeypatch):
     assert states.of_location("a.csv") != states.of_location("c.csv")
 
 
+def test_a_file_is_its_content_by_its_uri_too(tmp_path):
+    (tmp_path / "my reviews.csv").write_text("text\n")
+    plain = states.of_location(str(tmp_path / "my reviews.csv"))
+    assert states.of_location(f"file://{tmp_path}/my%20reviews.csv") == plain
+
+
 def test_a_glob_and_a_list_are_the_files_they_find(tmp_path):
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text(name)

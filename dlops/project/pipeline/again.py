@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dlops.errors import UsageError
@@ -44,7 +45,7 @@ def rerun_of(runs: Runs, run: Run, request: Request) -> Asked:
         uri=code.uri,
         version=code.version,
         diff=code.diff,
-        force=tuple(asked.only or asked.steps),
+        force=tuple(sorted(replace(asked, force=()).selection.names(asked.pipeline(Path())))),
         lock="" if other else _lock(runs, run),
         resumed_from="",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
@@ -13,7 +13,10 @@ from dlops.project import launch
 from dlops.project.outcome import Outcome
 from dlops.project.plan import Request
 from dlops.targets.interface import Event, Launched, Target
+from dlops.worker import masking
 
+_PATCH = "source.diff"
+"""Artifact that is kept as it is, or as what its run says it is."""
 News = SimpleQueue[tuple[str, Event | Outcome | DlopsError]]
 """Which step, and what of it: an event on the way, or its end."""
 
@@ -22,10 +25,17 @@ class Attempt:
     """A step that was launched; its end comes as the last piece of news."""
 
     def __init__(
-        self, name: str, request: Request, target: Target, news: News, artifacts: Mapping[str, str] | None = None
+        self,
+        name: str,
+        request: Request,
+        target: Target,
+        news: News,
+        artifacts: Mapping[str, str] | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
+        """Launch a step; `secrets` of others are masked in its record, as its own are."""
         self._name, self._request, self._target, self._news = name, request, target, news
-        self._artifacts = dict(artifacts or {})
+        self._artifacts, self._secrets = dict(artifacts or {}), tuple(secrets)
         self._launched: Launched | None = None
         self._ending = False
         threading.Thread(target=self._follow, name=name, daemon=True).start()
@@ -48,7 +58,15 @@ class Attempt:
         planned, job = launch.prepare(self._request, self._target, self._show)
         if self._ending:
             raise Interrupted(f"{self._name} was ended before its run began.")
-        job = replace(job, artifacts={**job.artifacts, **self._artifacts})
+        job = replace(
+            job,
+            params={name: masking.text(value, self._secrets) for name, value in job.params.items()},
+            artifacts={
+                name: text if name == _PATCH else masking.text(text, self._secrets)
+                for name, text in {**job.artifacts, **self._artifacts}.items()
+            },
+            secrets=(*job.secrets, *self._secrets),
+        )
         launched = self._launched = self._target.start(job, self._show)
         if self._ending:  # asked for while it was handed over
             self._terminate(launched)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from dlops.config import git, locations
 from dlops.data import digests
+from dlops.errors import ConfigError
 from dlops.project.pipeline.definition import FILE as PIPELINE
 from dlops.targets.configured import FILE as TARGETS
 
@@ -118,10 +119,11 @@ def project_files(folder: Path, globs: Sequence[str] | None, own: Collection[str
     Without globs, what a step depends on by default, but for tests, and for files that other values are read from:
     the pipeline, targets, the configurations of steps (`own` names those).
     """
-    names = _listed(folder)
-    wanted = re.compile("|".join(map(_as_expression, DEFAULT if globs is None else globs)) or r"(?!)")
-    chosen = [name for name in names if wanted.fullmatch(name)]
+    names = _listed(folder) if globs is None else _matching(folder, globs)
+    chosen = names
     if globs is None:
+        wanted = re.compile("|".join(map(_as_expression, DEFAULT)))
+        chosen = [name for name in names if wanted.fullmatch(name)]
         left_out = re.compile("|".join(map(_as_expression, [*_NOT_BY_DEFAULT, *own])))
         chosen = [name for name in chosen if not left_out.fullmatch(name)]
     return {name: digests.of_file(folder / name) for name in chosen if (folder / name).is_file()}
@@ -134,14 +136,38 @@ def _listed(folder: Path) -> list[str]:
         answer = subprocess.run(command, cwd=folder, env=git.environment(), capture_output=True, check=False)
     except OSError:
         answer = None
-    if answer and answer.returncode == 0:
-        return sorted({os.fsdecode(name) for name in answer.stdout.split(b"\0") if name})
-    found = []
+    names = [os.fsdecode(name) for name in answer.stdout.split(b"\0") if name] if answer else []
+    if answer and answer.returncode == 0 and names:
+        inner = [name.rstrip("/") for name in names if (folder / name).is_dir()]  # submodules, and links to folders
+        return sorted({*names, *(f"{name}/{file}" for name in inner for file in _walked(folder / name))})
+    return sorted(_walked(folder))
+
+
+def _walked(folder: Path) -> Iterator[str]:
+    """Give the files below a folder that are neither hidden nor a program's."""
     for place, folders, files in os.walk(folder):
         here = Path(place)
         folders[:] = [name for name in folders if not _is_left_out(here / name)]
-        found += [(here / name).relative_to(folder).as_posix() for name in files if not name.startswith(".")]
-    return sorted(found)
+        yield from ((here / name).relative_to(folder).as_posix() for name in files if not name.startswith("."))
+
+
+def _matching(folder: Path, globs: Sequence[str]) -> list[str]:
+    """List the files that globs name, whatever Git thinks of them; a folder stands for all that is in it.
+
+    Raises:
+        ConfigError: one matches nothing.
+    """
+    found: set[Path] = set()
+    for glob in globs:
+        try:
+            matches = list(folder.glob(glob.rstrip("/")))
+        except (ValueError, NotImplementedError) as error:
+            raise ConfigError(f"depends: {glob!r} is no pattern of files in the project: {error}") from error
+        if not matches:
+            raise ConfigError(f"depends: {glob!r} matches no file of {folder}.")
+        for match in matches:
+            found.update(match.rglob("*") if match.is_dir() else [match])
+    return sorted(path.relative_to(folder).as_posix() for path in found if "__pycache__" not in path.parts)
 
 
 def _is_left_out(folder: Path) -> bool:

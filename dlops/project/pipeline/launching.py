@@ -52,6 +52,7 @@ def read(asked: Asked, file: Path | None) -> Asked:
     inside = place.is_relative_to(source.folder)
     return replace(
         asked,
+        uri=asked.uri if source.tree else str(source.folder),
         steps={str(name): dict(body or {}) for name, body in values["steps"].items()},
         file=str(place.relative_to(source.folder)) if inside and source.tree else str(place),
         base=str(place.parent.relative_to(source.folder)) if inside else str(place.parent),
@@ -139,9 +140,7 @@ def shown(asked: Asked, secrets: Sequence[str]) -> str:
             return [masked(name, item) for item in value]
         if not isinstance(value, str):
             return value
-        return (
-            masking.MASK if masking.is_secret(name) and value and not _refers(value) else masking.text(value, secrets)
-        )
+        return _masked(name, value, secrets)
 
     held: dict[str, Any] = json.loads(asked.to_json())
     held |= {"diff": "", "lock": "", "uri": masking.url(asked.uri), "tracking_uri": masking.url(asked.tracking_uri)}
@@ -162,7 +161,11 @@ def _planned(asked: Asked, pipeline: Pipeline, plans: Mapping[str, Plan]) -> Pla
         for step in pipeline.steps.values()
         for name, value in {**step.parameters, **asked.given.get(step.name, {})}.items()
     }
-    settings = tuple(Setting(Parameter(name=name), value, asked.file) for name, value in stated.items())
+    secrets = _secrets(plans)
+    settings = tuple(
+        Setting(Parameter(name=name), _masked(name.partition(".")[2], value, secrets), asked.file)
+        for name, value in stated.items()
+    )
     tags = {"dlops.resumed_from": asked.resumed_from} if asked.resumed_from else {}
     return plan.with_commit(
         replace(
@@ -180,7 +183,7 @@ def _planned(asked: Asked, pipeline: Pipeline, plans: Mapping[str, Plan]) -> Pla
 
 
 def _job(asked: Asked, planned: Plan, plans: Mapping[str, Plan]) -> Job:
-    secrets = tuple(dict.fromkeys(secret for one in (planned, *plans.values()) for secret in one.secrets))
+    secrets = _secrets(plans)
     job = planned.job(environment.ready("local", None))
     kept = shown(asked, secrets)
     tags = {**job.tags, reaper.PIPELINE: kept if len(kept) <= reaper.LONGEST_TAG else "pipeline.json"}
@@ -194,6 +197,16 @@ def _job(asked: Asked, planned: Plan, plans: Mapping[str, Plan]) -> Job:
         secrets=secrets,
         grace=_GRACE,
     )
+
+
+def _secrets(plans: Mapping[str, Plan]) -> tuple[str, ...]:
+    """Give the secrets of all steps: one of them may stand in a value of another."""
+    return tuple(dict.fromkeys(secret for one in plans.values() for secret in one.secrets))
+
+
+def _masked(name: str, value: str, secrets: Sequence[str]) -> str:
+    """Give a parameter's value as it may be kept; one that another step gives is no secret yet."""
+    return masking.MASK if masking.is_secret(name) and value and not _refers(value) else masking.text(value, secrets)
 
 
 def _settled(plans: Mapping[str, Plan]) -> dict[str, dict[str, str]]:

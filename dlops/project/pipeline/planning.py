@@ -22,6 +22,7 @@ from dlops.project.pipeline.finished import PARENT, STEP, Store
 from dlops.project.pipeline.references import RUN, Reference
 from dlops.project.plan import Plan, Request
 from dlops.targets.names import named
+from dlops.worker import masking
 from dlops.worker.record import summary
 
 CACHED, TAKEN, WILL_RUN, UNKNOWN, SKIPPED, LEFT_OUT = "cached", "taken", "will run", "unknown", "skipped", "left out"
@@ -59,7 +60,8 @@ class Result:
             near = suggestion(reference.name, held) or f"; it has {', '.join(held) or 'none'}"
             raise StepFailed(f"{reference.step} has given no {kind} {reference.name!r}{near}.")
         value = held[reference.name]
-        return repr(value) if isinstance(value, float) else str(value)
+        whole = isinstance(value, float) and value.is_integer()  # a metric of an epoch, for a parameter that counts
+        return str(int(value)) if whole else repr(value) if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,14 @@ class Planner:
             raise kind(f"The pipeline {self.pipeline.file} cannot run.", problems=problems)
         return plans
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets of all steps: one of them may stand in a value of another."""
+        values = (
+            (name, value) for step in self.pipeline.steps.values() for name, value in _values(step, self._asked).items()
+        )
+        return tuple(str(value) for name, value in values if masking.is_secret(name) and value)
+
     def target_of(self, step: Step) -> str:
         """Name where a step runs."""
         targets = self._asked.targets
@@ -212,16 +222,18 @@ class Planner:
         """Say whether a step may be taken as it was, by the pipeline's word, else MLproject's."""
         return made.entry_point.cache if step.cache is None else step.cache
 
-    def unfinished(self, look: Look, run_id: str = "") -> str:
-        """Give the run that a step may go on from: the one that is named, else the one of the pipeline before.
+    def goes_on(self, look: Look, run_id: str) -> str:
+        """Give the run that a step goes on from which is tried again, where its entry point takes one."""
+        return run_id if look.plan and resume.PARAMETER in look.plan.values else ""
+
+    def unfinished(self, look: Look) -> str:
+        """Give the run of the pipeline before that a step may go on from.
 
         Only one of the same ingredients will do, and where the entry point takes it.
         """
         assert look.plan
         if self._store is None or resume.PARAMETER not in look.plan.values:
             return ""
-        if run_id:
-            return run_id
         wanted = look.ingredients.digest if look.ingredients else ""
         for run in self._runs_before():
             tags = run.data.tags
@@ -334,6 +346,8 @@ class Planner:
         if time.monotonic() - then > _FRESH or key not in self._digests:
             own = {f"configs/{name}.yaml" for name in [*made.project.entry_points, "dlops"]}
             own |= {f"configs/{step.kind}.yaml" for step in self.pipeline.steps.values()}
+            file = Path(self._asked.file)  # another pipeline than the project's usual one may lie among its files
+            own.add((file.relative_to(self._folder) if file.is_relative_to(self._folder) else file).as_posix())
             found = fingerprint.project_files(made.source.folder, globs, own)
             self._digests[key] = time.monotonic(), found
         return found

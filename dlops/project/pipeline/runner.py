@@ -109,7 +109,7 @@ class Runner:
             when, run_id = self._again[step.name]
             if time.monotonic() >= when and len(self._attempts) < self._parallel:
                 del self._again[step.name]
-                self._launch(self._looks[step.name], run_id)
+                self._try_again(step, now, run_id)
             return
         if now.state != progress.WAITING:
             return
@@ -136,6 +136,24 @@ class Runner:
                 self._launch(look, self._planner.unfinished(look))
         except DlopsError as error:
             self._failed(now, error)
+        except Exception as error:  # of a driver, say: the other steps go on
+            self._failed(now, StepFailed(f"{type(error).__name__}: {error}"))
+
+    def _try_again(self, step: Step, now: StepProgress, run_id: str) -> None:
+        """Start a step once more, as it is by now: what it rests on may have been mended meanwhile."""
+        before = self._looks[step.name].ingredients
+        try:
+            look = self._looks[step.name] = self._planner.look(step, self._results)
+            if look.state in _STATES:
+                self._take(look, now)
+                return
+            same = before and look.ingredients and before.digest == look.ingredients.digest
+            now.why = look.why
+            self._launch(look, run_id if same else "")
+        except DlopsError as error:
+            self._failed(now, error)
+        except Exception as error:  # of a driver, say: the other steps go on
+            self._failed(now, StepFailed(f"{type(error).__name__}: {error}"))
 
     def _take(self, look: Look, now: StepProgress) -> None:
         now.state = _STATES[look.state]
@@ -155,7 +173,7 @@ class Runner:
         target = Local(self._forks) if now.target == "local" else named(now.target, look.step.kind)
         request = self._planner.request(look, self._run_id, resumed=resumed)
         artifacts = {FINGERPRINT: json.dumps(look.ingredients.document())} if look.ingredients else {}
-        attempt = self._attempts[name] = Attempt(name, request, target, self._news, artifacts)
+        attempt = self._attempts[name] = Attempt(name, request, target, self._news, artifacts, self._planner.secrets)
         if self._asked_to_end:  # meanwhile
             attempt.end()
 
@@ -207,7 +225,7 @@ class Runner:
         may_pass = isinstance(error, StepFailed | UnreachableError)
         if may_pass and now.attempts <= retries and not self._asked_to_end:
             pause = min(_LONGEST_PAUSE, _PAUSE * 2.0 ** (now.attempts - 1))
-            self._again[now.name] = time.monotonic() + pause, self._planner.unfinished(look, now.run_id)
+            self._again[now.name] = time.monotonic() + pause, self._planner.goes_on(look, now.run_id)
             now.state = progress.WAITING
             self._say(
                 now.name, f"failed, attempt {now.attempts} of {retries + 1}; again in {pause:.0f} s: {error.message}"
@@ -266,7 +284,11 @@ class Runner:
             for name, result in self._results.items()
             for metric, value in result.metrics.items()
         }
-        metrics = [Metric(name, value, now, 0) for name, value in values.items() if "/" not in name.partition("/")[2]]
+        metrics = [
+            Metric(name, value, now, 0)
+            for name, value in values.items()
+            if not name.partition("/")[2].startswith("system/")
+        ]
         tags = [
             RunTag(f"dlops.output.{name}.{output}", value)
             for name, result in self._results.items()

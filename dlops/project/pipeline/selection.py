@@ -48,13 +48,14 @@ class Selection:
             raise UsageError(
                 "The steps are wrong.", problems=problems, hint=f"The pipeline has {', '.join(pipeline.steps)}."
             )
-        if self.only:
-            return set(self.only)
-        chosen = set(pipeline.steps)
+        chosen = set(self.only) if self.only else set(pipeline.steps)
         if self.start:
             chosen &= {self.start, *pipeline.after(self.start)}
         if self.end:
             chosen &= {self.end, *pipeline.before(self.end)}
+        idle = [name for name in self.force if name not in chosen]
+        if idle:
+            raise UsageError(f"--force {idle[0]}: it is not among the steps that are to run.")
         if not chosen:
             raise UsageError(f"No step is both from {self.start} on and up to {self.end}.")
         return chosen

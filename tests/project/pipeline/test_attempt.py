@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
@@ -21,6 +22,7 @@ entry_points:
   good: {command: "echo hello"}
   bad: {command: "exit 7"}
   long: {command: "exec sleep 60"}
+  says: {parameters: {words: str}, command: "echo {words}"}
 """
 
 
@@ -30,12 +32,10 @@ def attempt(tmp_path, store, client):
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy/MLproject").write_text(MLPROJECT)
 
-    def of(step):
+    def of(step, secrets=(), **given):
         news = SimpleQueue()
-        made = Attempt(
-            step, Request(step=step, uri=str(tmp_path / "toy"), tracking_uri=store), Local(), news, {"a": "b"}
-        )
-        return made, news
+        request = Request(step=step, uri=str(tmp_path / "toy"), tracking_uri=store, given=given)
+        return Attempt(step, request, Local(), news, {"a": "b"}, secrets), news
 
     return of
 
@@ -58,6 +58,15 @@ def test_what_it_tells_and_how_it_ends(attempt, client):
     assert "hello" in "".join(event["text"] for event in told if event["event"] == "output")
     assert client.get_run(outcome.run_id).info.status == "FINISHED"
     assert "a" in [entry.path for entry in client.list_artifacts(outcome.run_id)]
+
+
+def test_the_secret_of_another_step_is_masked_in_a_value_and_in_the_log(attempt, client, tmp_path):
+    _, news = attempt("says", ["hunter2"], words="it is hunter2")
+    outcome, told = last(news)
+    assert client.get_run(outcome.run_id).data.params == {"words": "it is ***"}
+    assert [event["text"] for event in told if event["event"] == "output"] == ["it is ***\n"]
+    kept = client.download_artifacts(outcome.run_id, "config.yaml", str(tmp_path))
+    assert "hunter2" not in Path(kept).read_text()
 
 
 def test_a_failure_is_an_end(attempt):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlops.errors import ConfigError
 from dlops.project.pipeline import fingerprint
 from dlops.project.pipeline.fingerprint import Ingredients, Input
 
@@ -162,11 +163,27 @@ def test_an_environment_or_a_cache_inside_does_not_count(folder):
         (["deep/**"], ["deep/er/more.py", "deep/test_more.py"]),
         (["**/more.py", "READM?.md"], ["README.md", "deep/er/more.py"]),
         (["configs/*.yaml"], ["configs/finetune.yaml", "configs/run.yaml", "configs/targets.yaml"]),
-        (["steps[.]py"], []),
+        (["steps[.]py"], ["steps.py"]),
     ],
 )
 def test_globs_say_what_counts(folder, globs, found):
     assert [name for name in sorted(digests(folder, globs)) if not name.startswith(".")] == found
+
+
+def test_what_is_named_counts_whatever_git_thinks_of_it(folder):
+    (folder / ".gitignore").write_text("data/\n")
+    (folder / "data").mkdir()
+    (folder / "data/words.csv").write_text("a\n")
+    before = digests(folder, ["data/*.csv"])
+    assert list(before) == ["data/words.csv"]
+    assert digests(folder, ["data/"]) == digests(folder, ["data"]) == before
+    (folder / "data/words.csv").write_text("b\n")
+    assert digests(folder, ["data"]) != before
+
+
+def test_a_glob_that_names_nothing_is_told(folder):
+    with pytest.raises(ConfigError, match="matches no file"):
+        digests(folder, ["dta/*.csv"])
 
 
 def test_two_folders_with_the_same_files_are_alike(folder, tmp_path):

@@ -59,6 +59,15 @@ def test_an_alias_is_the_version_that_it_names(client):
     assert inputs.state(client, "model", "models:/films/2") != first
 
 
+def test_latest_is_the_last_version_whatever_takes_it(client):
+    client.create_registered_model("latest")
+    first = client.create_model_version("latest", "/somewhere/1")
+    before = inputs.state(client, "model", "models:/latest/latest")
+    assert before == inputs.state(client, "path", f"models:/latest/{first.version}")
+    client.create_model_version("latest", "/somewhere/2")
+    assert inputs.state(client, "path", "models:/latest/latest") != before
+
+
 def test_a_version_made_anew_is_another(client):
     states = set()
     for _ in range(2):
@@ -88,7 +97,9 @@ def test_a_model_of_the_hub_is_its_commit(monkeypatch):
         sha = hub.models["ann/tiny"].commit({"config.json": b"{}"}, "v1")
         assert inputs.state(None, "model", "ann/tiny") == inputs.state(None, "model", "ann/tiny@v1")
         assert sha in inputs.state(None, "model", "ann/tiny")
-        assert inputs.state(None, "model", "ann/none") == "ann/none"
+        with pytest.raises(inputs.UnknownError, match="does not say at which commit"):
+            inputs.state(None, "model", "ann/none")
+        assert inputs.state(None, "model", f"ann/none@{'a' * 40}") == f"ann/none@{'a' * 40}"
 
 
 def test_what_is_not_there_is_not_known(client, tmp_path):

@@ -98,11 +98,12 @@ def test_a_changed_file_is_named_in_every_step(planner, done, folder):
 
 def test_a_file_that_no_step_depends_on_changes_nothing(planner, done, folder):
     edit(folder, "{n: 3}", "{n: 3}\n    depends: one/**")
+    (folder / "one").mkdir()
+    (folder / "one/old").write_text("")
     done()
     edit(folder, "import os", "import os  # really", "steps.py")
     assert states(planner())["one"][0] == "cached"
     assert states(planner())["two"] == ("will run", "`steps.py` changed"), "it depends on it by default"
-    (folder / "one").mkdir()
     (folder / "one/new").write_text("")
     assert states(planner())["one"] == ("will run", "`one/new` came")
 
@@ -202,7 +203,7 @@ def test_a_condition_that_does_not_hold_skips_the_step_and_what_needs_it(planner
     edit(folder, "  three:", "  last: {entry_point: one, needs: three}\n  three:")
     made = planner()
     results = {"one": Result(run_id="1", outputs={"x": "a"}), "two": Result(run_id="2", metrics={"m": 2.0})}
-    assert made.look(made.pipeline.steps["three"], results).why == "2.0 >= 2.5 does not hold"
+    assert made.look(made.pipeline.steps["three"], results).why == "2 >= 2.5 does not hold"
     results["two"] = Result(run_id="2", metrics={"m": 2.5}, outputs={"y": "a"})
     assert made.look(made.pipeline.steps["three"], results).state == "will run"
 
@@ -215,7 +216,7 @@ def test_skipped_steps_are_planned_as_such(planner, finish, folder):
     result = {"one": Result(run_id="1", outputs={"x": "one-3"})}
     finish(made, made.look(made.pipeline.steps["two"], result), y="y")
     found = states(planner())
-    assert found["three"] == ("skipped", "2.0 > 2 does not hold")
+    assert found["three"] == ("skipped", "2 > 2 does not hold")
     assert found["last"] == ("skipped", "three is skipped")
 
 
@@ -270,6 +271,12 @@ def test_a_resumed_pipeline_takes_what_had_finished_even_if_it_is_forced(planner
     assert request.given["resume_from"] == runs["three"]
     assert request.tags.items() >= {"mlflow.parentRunId": "parent", "dlops.resumed_from": runs["three"]}.items()
     client.set_terminated(parent)
+
+
+def test_a_whole_metric_fills_a_parameter_that_counts():
+    found = Result(run_id="r", metrics={"best_epoch": 7.0, "accuracy": 0.5})
+    assert found.value(Reference("tune", "best_epoch", metric=True)) == "7"
+    assert found.value(Reference("tune", "accuracy", metric=True)) == "0.5"
 
 
 def test_what_a_step_has_not_given():

@@ -39,6 +39,11 @@ def test_steps_that_there_are_not_are_told_at_once():
     assert caught.value.hint == "The pipeline has a, b, c, other."
 
 
+def test_a_step_that_is_not_to_run_cannot_be_forced():
+    with pytest.raises(UsageError, match="not among the steps"):
+        Selection(start="b", force=("a",)).names(PIPELINE)
+
+
 def test_what_contradicts_itself_is_refused():
     with pytest.raises(UsageError, match="--from and --to say nothing beside it"):
         Selection(only=("a",), end="b")
