@@ -13,6 +13,7 @@ from dlops.cli import console, options
 from dlops.cli.cancel import RunId
 from dlops.cli.launching import followed, show
 from dlops.cli.options import Common, Overrides, with_common
+from dlops.cli.rerun import same_again
 from dlops.errors import GateFailed, UsageError
 from dlops.project.comparison import Difference, of
 
@@ -40,10 +41,6 @@ def reproduce(run: RunId, overrides: Overrides = None, within: Within = None, *,
 
     def asked() -> Request | Asked:
         from dlops.project import plan
-        from dlops.project.pipeline import again
-        from dlops.project.rerun import again as rerun
-        from dlops.project.rerun import notes
-        from dlops.project.resume import PIPELINE
         from dlops.project.runs import Runs
 
         runs = Runs(plan.tracking_uri(common.tracking_uri))
@@ -51,13 +48,7 @@ def reproduce(run: RunId, overrides: Overrides = None, within: Within = None, *,
         recorded.append(before)
         if before.status != "FINISHED":
             raise UsageError(f"Run {before.run_id} is {before.status}: there is nothing to reproduce.")
-        stated = options.request("", overrides, common)
-        if before.step == PIPELINE:
-            return again.rerun_of(runs, before, stated)
-        request = rerun(runs, before, stated)
-        for note in notes(before, request):
-            console.err().print(f"note: {note}", highlight=False)
-        return request
+        return same_again(runs, before, options.request("", overrides, common))
 
     outcome = followed(asked, common)
     found = of(recorded[0].metrics, outcome.metrics)

@@ -13,6 +13,7 @@ from dlops.cli.options import Common, Overrides, with_common
 if TYPE_CHECKING:
     from dlops.project.pipeline.asked import Asked
     from dlops.project.plan import Request
+    from dlops.project.runs import Run, Runs
 
 
 @partial(with_common, without=("config",))
@@ -21,19 +22,23 @@ def rerun(run: RunId, overrides: Overrides = None, *, common: Common) -> None:
 
     def asked() -> Request | Asked:
         from dlops.project import plan
-        from dlops.project.pipeline import again as pipelines
-        from dlops.project.rerun import again, notes
-        from dlops.project.resume import PIPELINE
         from dlops.project.runs import Runs
 
         runs = Runs(plan.tracking_uri(common.tracking_uri))
-        before = runs.one(run)
-        stated = options.request("", overrides, common)
-        if before.step == PIPELINE:
-            return pipelines.rerun_of(runs, before, stated)
-        request = again(runs, before, stated)
-        for note in notes(before, request):
-            console.err().print(f"note: {note}", highlight=False)
-        return request
+        return same_again(runs, runs.one(run), options.request("", overrides, common))
 
     launch(asked, common)
+
+
+def same_again(runs: Runs, before: Run, stated: Request) -> Request | Asked:
+    """Ask for what a run did, a step or a pipeline, and say what of it cannot be had again."""
+    from dlops.project.pipeline import again as pipelines
+    from dlops.project.rerun import again, notes
+    from dlops.project.resume import PIPELINE
+
+    if before.step == PIPELINE:
+        return pipelines.rerun_of(runs, before, stated)
+    request = again(runs, before, stated)
+    for note in notes(before, request):
+        console.err().print(f"note: {note}", highlight=False)
+    return request

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from dlops.config import folders, paths, yaml
 from dlops.config.parameters import STRUCTURES, structure, suggestion
@@ -18,6 +19,11 @@ _AT = re.compile(r"(?P<place>.+)@(?P<version>\d+|\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:
 def is_uri(text: str) -> bool:
     """Say whether a text begins with a scheme, as `s3://…` and `runs:/…` do."""
     return bool(_SCHEME.match(text))
+
+
+def path_of(uri: str) -> Path:
+    """Give the place on this machine that a `file:` URI names."""
+    return Path(unquote(urlsplit(uri).path))
 
 
 def located(kind: str, text: str, base: Path, *, default: bool = False) -> str:

@@ -7,12 +7,11 @@ import glob
 import hashlib
 import re
 import stat
-import urllib.parse
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlops.config import paths
+from dlops.config import locations, paths
 from dlops.config.parameters import suggestion
 from dlops.data import buckets, downloads, web
 from dlops.errors import DataError, UsageError
@@ -107,7 +106,7 @@ def find(location: str, *, checksum: str = "", plain: bool = False) -> list[File
 
 def _found(part: str, expected: str, plain: bool) -> list[File]:
     if part.startswith("file:"):
-        return _local(Path(urllib.parse.unquote(urllib.parse.urlsplit(part).path)), plain)
+        return _local(locations.path_of(part), plain)
     if re.match(r"https?://", part, re.IGNORECASE):
         return [_downloaded(downloads.fetch(web.Page(part), sha256=expected), plain)]
     if "://" in part:

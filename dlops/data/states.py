@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def of_table(uri: str, version: int | str | None = None) -> str:
 
 def _of_part(part: str) -> Iterator[str]:
     if part.startswith("file:"):
-        part = urllib.parse.unquote(urllib.parse.urlsplit(part).path)
+        part = str(locations.path_of(part))
     if re.match(r"https?://", part, re.IGNORECASE):
         yield _of_remote(web.Page(part))
     elif "://" in part:

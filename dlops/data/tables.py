@@ -20,6 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
+from dlops.config import locations
 from dlops.data.parquet_files import ParquetFile, ParquetFiles
 from dlops.errors import DataError
 from dlops.worker import locks
@@ -206,7 +207,7 @@ def is_there(uri: str, number: int) -> bool:
 def local(uri: str) -> Path | None:
     """Give the folder of a table on this machine; `None` for one elsewhere."""
     if uri.startswith("file://"):
-        return Path(urllib.parse.unquote(uri.removeprefix("file://")))
+        return locations.path_of(uri)
     return None if "://" in uri else Path(uri)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlops.project.pipeline import definition
-from dlops.project.pipeline.definition import Pipeline
+from dlops.project.pipeline.definition import Pipeline, Step
 from dlops.project.pipeline.selection import Selection
 
 ARTIFACT = "pipeline.json"
@@ -57,6 +57,14 @@ class Asked:
             ConfigError: they cannot be used.
         """
         return definition.parse({"steps": self.steps}, file=self.file, base=folder / self.base)
+
+    def values(self, step: Step) -> dict[str, Any]:
+        """Give what is said of a step's parameters; the command line wins."""
+        return {**step.parameters, **self.given.get(step.name, {})}
+
+    def target_of(self, step: Step) -> str:
+        """Name where a step runs."""
+        return self.targets.get(step.name) or step.target or self.targets.get("") or "local"
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

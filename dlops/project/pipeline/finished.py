@@ -44,7 +44,7 @@ class Store:
             client = tracking.connect(tracking_uri, lock_folder)
             found = tracking.patiently(lambda: client.get_experiment_by_name(experiment), seconds=_PATIENCE)
         except tracking.Unreachable as error:
-            raise _unreachable(error) from error
+            raise unreachable(error) from error
         finally:
             os.chdir(here)  # it moves to a local store's folder
         return cls(client, found.experiment_id, tracking_uri) if found else None
@@ -88,7 +88,7 @@ class Store:
         try:
             return tracking.patiently(call, seconds=_PATIENCE)
         except tracking.Unreachable as error:
-            raise _unreachable(error) from error
+            raise unreachable(error) from error
 
     def _search(self, which: str, count: int = _MOST) -> list[Any]:
         order = ["attributes.start_time DESC"]
@@ -110,7 +110,8 @@ def _quoted(text: str) -> str:
     return text.replace("'", "")
 
 
-def _unreachable(error: Exception) -> UnreachableError:
+def unreachable(error: Exception) -> UnreachableError:
+    """Tell in our own words that the store does not answer."""
     return UnreachableError(
         f"The tracking store did not answer: {masking.url(str(error))}",
         hint="Check --tracking-uri (or MLFLOW_TRACKING_URI).",

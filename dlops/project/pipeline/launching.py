@@ -17,7 +17,7 @@ from dlops.errors import StepFailed, UsageError
 from dlops.project import environment, launch, plan, resume, runs
 from dlops.project import source as sources
 from dlops.project.outcome import Outcome
-from dlops.project.pipeline import definition, references
+from dlops.project.pipeline import checking, definition, references
 from dlops.project.pipeline.asked import ARTIFACT, Asked
 from dlops.project.pipeline.definition import Pipeline, text_of
 from dlops.project.pipeline.finished import Store
@@ -96,11 +96,10 @@ def look(asked: Asked) -> tuple[Pipeline, list[Look]]:
         UsageError, ConfigError: something is wrong.
         UnreachableError: the tracking store does not answer.
     """
-    planner, plans = _planner(asked)
+    pipeline, plans = _checked(asked)
     any_plan = next(iter(plans.values()))
     store = Store.opened(any_plan.tracking_uri, any_plan.experiment, lock_folder=str(folders.cache() / "locks"))
-    found = Planner(asked, planner.pipeline, any_plan.source.folder, store)
-    return found.pipeline, found.all()
+    return pipeline, Planner(asked, pipeline, any_plan.source.folder, store).all()
 
 
 def start(
@@ -112,8 +111,8 @@ def start(
         UsageError, ConfigError: something is wrong, and no run was created.
         UnreachableError: the tracking store does not answer, and no run was created.
     """
-    planner, plans = _planner(asked)
-    planned = _planned(asked, planner.pipeline, plans)
+    pipeline, plans = _checked(asked)
+    planned = _planned(asked, pipeline, plans)
     asked = replace(asked, given=_settled(plans), experiment=planned.experiment, tracking_uri=planned.tracking_uri)
     steps: list[dict[str, Any]] = []
 
@@ -147,10 +146,9 @@ def shown(asked: Asked, secrets: Sequence[str]) -> str:
     return json.dumps({**held, "steps": masked("", held["steps"]), "given": masked("", held["given"])})
 
 
-def _planner(asked: Asked) -> tuple[Planner, dict[str, Plan]]:
-    folder = sources.of(asked.uri, asked.version, asked.diff).folder
-    planner = Planner(asked, asked.pipeline(folder), folder, None)
-    return planner, planner.check()
+def _checked(asked: Asked) -> tuple[Pipeline, dict[str, Plan]]:
+    pipeline = asked.pipeline(sources.of(asked.uri, asked.version, asked.diff).folder)
+    return pipeline, checking.check(asked, pipeline)
 
 
 def _planned(asked: Asked, pipeline: Pipeline, plans: Mapping[str, Plan]) -> Plan:
@@ -159,7 +157,7 @@ def _planned(asked: Asked, pipeline: Pipeline, plans: Mapping[str, Plan]) -> Pla
     stated = {
         f"{step.name}.{name}": text_of(value)
         for step in pipeline.steps.values()
-        for name, value in {**step.parameters, **asked.given.get(step.name, {})}.items()
+        for name, value in asked.values(step).items()
     }
     secrets = _secrets(plans)
     settings = tuple(

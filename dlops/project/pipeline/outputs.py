@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,5 +158,5 @@ def _found(call: Callable[[], Any], value: str) -> Any:
 def _local(place: str) -> Path | None:
     """Give the folder that a location is, where it is one of this machine."""
     if place.startswith("file:"):
-        return Path(urllib.parse.unquote(urllib.parse.urlsplit(place).path))
+        return locations.path_of(place)
     return Path(place) if place.startswith("/") else None

@@ -2,66 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlops.config.load import Stated
-from dlops.config.parameters import suggestion
-from dlops.errors import ConfigError, DlopsError, StepFailed, UsageError
-from dlops.project import environment, plan, preflight, resume
-from dlops.project.environment import Environment
-from dlops.project.pipeline import fingerprint, inputs, references
+from dlops.errors import ConfigError, UsageError
+from dlops.project import environment, plan, resume
+from dlops.project.pipeline import fingerprint, inputs, references, step_requests
 from dlops.project.pipeline.asked import Asked
 from dlops.project.pipeline.definition import Pipeline, Step, text_of
 from dlops.project.pipeline.fingerprint import Ingredients, Input
 from dlops.project.pipeline.finished import PARENT, STEP, Store
-from dlops.project.pipeline.references import RUN, Reference
+from dlops.project.pipeline.progress import CACHED, LEFT_OUT, SKIPPED, TAKEN
+from dlops.project.pipeline.results import Result, of_all
 from dlops.project.plan import Plan, Request
-from dlops.targets.names import named
 from dlops.worker import masking
-from dlops.worker.record import summary
 
-CACHED, TAKEN, WILL_RUN, UNKNOWN, SKIPPED, LEFT_OUT = "cached", "taken", "will run", "unknown", "skipped", "left out"
+WILL_RUN, UNKNOWN = "will run", "unknown"
+"""States of a step before anything runs, beside those that it keeps: cached, taken, skipped, left out."""
 _FRESH = 1.0
 """Seconds for which the digests of a project's files are not made again: several steps are looked at in a row."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a step has given, now or before."""
-
-    run_id: str
-    outputs: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @classmethod
-    def of(cls, run: Any) -> Result:
-        """Read it from a run."""
-        held, info = summary(run), run.info
-        seconds = ((info.end_time or info.start_time) - info.start_time) / 1000
-        return cls(run_id=info.run_id, outputs=held["outputs"], metrics=held["metrics"], seconds=seconds)
-
-    def value(self, reference: Reference) -> str:
-        """Give what a reference to the step stands for.
-
-        Raises:
-            StepFailed: the step has not given it.
-        """
-        if not reference.metric and reference.name == RUN:
-            return self.run_id
-        held: Mapping[str, Any] = self.metrics if reference.metric else self.outputs
-        if reference.name not in held:
-            kind = "metric" if reference.metric else "output"
-            near = suggestion(reference.name, held) or f"; it has {', '.join(held) or 'none'}"
-            raise StepFailed(f"{reference.step} has given no {kind} {reference.name!r}{near}.")
-        value = held[reference.name]
-        whole = isinstance(value, float) and value.is_integer()  # a metric of an epoch, for a parameter that counts
-        return str(int(value)) if whole else repr(value) if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,57 +67,17 @@ class Planner:
         Raises:
             UsageError: it names steps that there are not.
         """
-        self.pipeline, self.chosen = pipeline, asked.selection.names(pipeline)
-        self._asked, self._folder, self._store = asked, folder, store
+        self.asked, self.pipeline, self.chosen = asked, pipeline, asked.selection.names(pipeline)
+        self._folder, self._store = folder, store
         self._digests: dict[tuple[str, ...] | None, tuple[float, dict[str, str]]] = {}
         self._locks: dict[tuple[str, bool], tuple[str, ...]] = {}
-
-    def check(self) -> dict[str, Plan]:
-        """Look for everything that is wrong, in all steps, before anything starts; give each step's plan.
-
-        Raises:
-            ConfigError, UsageError: with every problem.
-        """
-        problems: list[str] = []
-        kinds: list[type[DlopsError]] = []
-        plans: dict[str, Plan] = {}
-        for step in self.pipeline.steps.values():
-            try:
-                plans[step.name] = planned = plan.make(self._request(step, {}, everything_later=True))
-                if step.name in self.chosen:
-                    preflight.check(planned, planned.job(Environment(planned.environment_kind, ())), self._target(step))
-            except (ConfigError, UsageError) as error:
-                kinds.append(type(error))
-                problems += [f"{step.name}: {problem}" for problem in error.problems or [error.message]]
-        problems += [problem for step in self.pipeline.steps.values() for problem in self._unknown(step, plans)]
-        problems += [
-            f"{name}.{key}={value}: there is no step {name!r}{suggestion(name, self.pipeline.steps)}"
-            for name, values in self._asked.given.items()
-            if name not in self.pipeline.steps
-            for key, value in values.items()
-        ]
-        problems += [
-            f"--on {name}={target}: there is no such step{suggestion(name, self.pipeline.steps)}"
-            for name, target in self._asked.targets.items()
-            if name and name not in self.pipeline.steps
-        ]
-        if problems:
-            kind = ConfigError if kinds and set(kinds) == {ConfigError} else UsageError
-            raise kind(f"The pipeline {self.pipeline.file} cannot run.", problems=problems)
-        return plans
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """The secrets of all steps: one of them may stand in a value of another."""
-        values = (
-            (name, value) for step in self.pipeline.steps.values() for name, value in _values(step, self._asked).items()
-        )
-        return tuple(str(value) for name, value in values if masking.is_secret(name) and value)
-
-    def target_of(self, step: Step) -> str:
-        """Name where a step runs."""
-        targets = self._asked.targets
-        return targets.get(step.name) or step.target or targets.get("") or "local"
+        held = (self.asked.values(step) for step in self.pipeline.steps.values())
+        found = (masking.known_secrets({}, {name: text_of(value) for name, value in values.items()}) for values in held)
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(found)))
 
     def all(self) -> list[Look]:
         """Look at all steps as they are now, none of which runs (`--dry-run`)."""
@@ -181,16 +104,14 @@ class Planner:
             return Look(step=step, state=LEFT_OUT, why="not asked for")
         for condition in step.when if chosen else ():
             if all(reference.step in results for reference in condition.references):
-                value = _filling(results)
+                value = of_all(results)
                 if not _holds(step, condition, value):
                     return Look(step=step, state=SKIPPED, why=f"{condition.told(value)} does not hold")
             else:
                 return Look(step=step, state=UNKNOWN, why=f"until {condition.references[0].step} has run")
-        request = self._request(step, results)
+        request = step_requests.request(self.asked, self.pipeline, step, results)
         made = plan.make(request)
-        referring = {
-            name for name, value in _values(step, self._asked).items() if list(references.found(text_of(value)))
-        }
+        referring = {name for name, value in self.asked.values(step).items() if list(references.found(text_of(value)))}
         try:
             held = self._ingredients(step, made, request.later)
         except inputs.UnknownError as error:
@@ -204,7 +125,7 @@ class Planner:
         )
         if not request.later and (adopted := self._of_the_one_before(step, held)):
             return replace(look, state=CACHED, why="it had finished", result=Result.of(adopted))
-        if step.name in self._asked.force:
+        if step.name in self.asked.force:
             return replace(look, why="--force")
         if not self.is_cacheable(step, made):
             return replace(look, why="it is never taken from the cache")
@@ -253,67 +174,6 @@ class Planner:
             given[resume.PARAMETER] = resumed
         return replace(look.request, tags=tags, given=given, run_name=look.step.name)
 
-    def _request(self, step: Step, results: Mapping[str, Result], *, everything_later: bool = False) -> Request:
-        """Ask for a step's launch with what is known of the other steps."""
-        value, later = _filling(results), set[str]()
-        stated: dict[str, Any] = {}
-        given: dict[str, str] = {}
-        for name, text in _values(step, self._asked).items():
-            held = list(references.found(text_of(text)))
-            if any(reference.step not in results for reference in held) or (held and everything_later):
-                later.add(name)
-            elif name in self._asked.given.get(step.name, {}):
-                given[name] = references.filled(str(text), value)
-            else:
-                stated[name] = _filled(text, value)
-        names = dict.fromkeys(later, "")
-        asked = self._asked
-        return Request(
-            step=step.kind,
-            given=given,
-            stated=[Stated({**stated, **names}, step.where or self.pipeline.file, self.pipeline.base)],
-            later=later,
-            uri=asked.uri,
-            version=asked.version,
-            diff=asked.diff,
-            target=self.target_of(step),
-            environment=asked.environment,
-            lock=asked.lock,
-            experiment=asked.experiment,
-            tracking_uri=asked.tracking_uri,
-        )
-
-    def _target(self, step: Step) -> Any:
-        return named(self.target_of(step), step.kind)
-
-    def _unknown(self, step: Step, plans: Mapping[str, Plan]) -> Iterator[str]:
-        """List references to outputs that a step does not give, as far as MLproject says what it gives."""
-        for text in _values(step, self._asked).values():
-            for reference in [*references.found(text_of(text))]:
-                yield from self._of_reference(step, reference, plans)
-        for condition in step.when:
-            for reference in condition.references:
-                yield from self._of_reference(step, reference, plans)
-
-    def _of_reference(self, step: Step, reference: Reference, plans: Mapping[str, Plan]) -> Iterator[str]:
-        told = f"{step.where or step.name}: {step.name}: {reference}"
-        if reference.step not in self.pipeline.steps:
-            yield f"{told}: there is no step {reference.step!r}{suggestion(reference.step, self.pipeline.steps)}"
-            return
-        outputs = self._outputs(reference.step, plans)
-        if reference.metric or reference.name == RUN or outputs is None or reference.name in outputs:
-            return
-        near = suggestion(reference.name, outputs) or f"; it gives {', '.join(outputs) or 'none'}"
-        yield f"{told}: {reference.step} gives no output {reference.name!r}{near}"
-
-    def _outputs(self, name: str, plans: Mapping[str, Plan]) -> Sequence[str] | None:
-        """Name what a step gives, also of one whose parameters are wrong; `None` where MLproject does not say."""
-        if name in plans:
-            return plans[name].entry_point.outputs
-        with suppress(ConfigError, UsageError):  # it is told with the step's own problems
-            return plan.entry_point(self.pipeline.steps[name].kind, self._asked.uri, "", self._asked.version).outputs
-        return None
-
     def _ingredients(self, step: Step, made: Plan, later: Collection[str]) -> Ingredients:
         """Gather what the step's results rest on, as far as it is known.
 
@@ -346,7 +206,7 @@ class Planner:
         if time.monotonic() - then > _FRESH or key not in self._digests:
             own = {f"configs/{name}.yaml" for name in [*made.project.entry_points, "dlops"]}
             own |= {f"configs/{step.kind}.yaml" for step in self.pipeline.steps.values()}
-            file = Path(self._asked.file)  # another pipeline than the project's usual one may lie among its files
+            file = Path(self.asked.file)  # another pipeline than the project's usual one may lie among its files
             own.add((file.relative_to(self._folder) if file.is_relative_to(self._folder) else file).as_posix())
             found = fingerprint.project_files(made.source.folder, globs, own)
             self._digests[key] = time.monotonic(), found
@@ -392,7 +252,7 @@ class Planner:
 
     def _runs_before(self) -> Iterator[Any]:
         """Give the steps' runs of the pipeline that is gone on with, and of those that it went on from."""
-        run_id, seen = self._asked.resumed_from, set[str]()
+        run_id, seen = self.asked.resumed_from, set[str]()
         while self._store and run_id and run_id not in seen:
             seen.add(run_id)
             yield from self._store.below(run_id)
@@ -420,24 +280,6 @@ class Planner:
 
 def _has_finished(run: Any) -> bool:
     return bool(run.info.status == "FINISHED")
-
-
-def _values(step: Step, asked: Asked) -> dict[str, Any]:
-    """Give what is said of a step's parameters; the command line wins."""
-    return {**step.parameters, **asked.given.get(step.name, {})}
-
-
-def _filling(results: Mapping[str, Result]) -> Any:
-    return lambda reference: results[reference.step].value(reference)
-
-
-def _filled(value: Any, put: Any) -> Any:
-    """Put values where references are, in a text or in all that a list or mapping holds."""
-    if isinstance(value, Mapping):
-        return {name: _filled(item, put) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, put) for item in value]
-    return references.filled(value, put) if isinstance(value, str) else value
 
 
 def _holds(step: Step, condition: Any, value: Any) -> bool:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,14 +21,15 @@ from dlops.config import folders
 from dlops.errors import DlopsError, GateFailed, Interrupted, StepFailed, UnreachableError
 from dlops.project import source as sources
 from dlops.project.outcome import Outcome
-from dlops.project.pipeline import outputs, picture, planning, progress
+from dlops.project.pipeline import keeping, progress
 from dlops.project.pipeline.asked import Asked
 from dlops.project.pipeline.attempt import Attempt, News
 from dlops.project.pipeline.definition import Step
 from dlops.project.pipeline.fingerprint import ARTIFACT as FINGERPRINT
-from dlops.project.pipeline.finished import Store
-from dlops.project.pipeline.planning import Look, Planner, Result
+from dlops.project.pipeline.finished import Store, unreachable
+from dlops.project.pipeline.planning import Look, Planner
 from dlops.project.pipeline.progress import OVER, USABLE, StepProgress
+from dlops.project.pipeline.results import Result
 from dlops.targets.interface import Event
 from dlops.targets.local import Local
 from dlops.targets.names import named
@@ -38,14 +39,13 @@ from dlops.worker.forks import Forks, is_possible
 
 VARIABLE = "DLOPS_PIPELINE"
 """Environment variable with what was asked for, secrets included."""
-SUMMARY = "summary.json"
 _OWN = (VARIABLE, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "DLOPS_PROGRESS", "DLOPS_ORIGINS", "PYTHONSAFEPATH")
 """Variables of this process that are no step's."""
 _TELL = 1.0
 """Seconds between two accounts of how it is."""
 _PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds before a step is tried again; twice as many each time."""
-_STATES = {planning.CACHED: progress.CACHED, planning.TAKEN: progress.TAKEN, planning.LEFT_OUT: progress.LEFT_OUT}
+_NEED_NOT_RUN = (progress.CACHED, progress.TAKEN, progress.LEFT_OUT)
 
 
 class Runner:
@@ -57,7 +57,7 @@ class Runner:
         self._planner, self._store, self._run_id, self._account, self._forks = planner, store, run_id, told, forks
         self._parallel = parallel or len(planner.pipeline.steps)
         self._steps = {
-            step.name: StepProgress(name=step.name, before=step.before, target=planner.target_of(step))
+            step.name: StepProgress(name=step.name, before=step.before, target=planner.asked.target_of(step))
             for step in planner.pipeline.steps.values()
         }
         self._results: dict[str, Result] = {}
@@ -83,7 +83,7 @@ class Runner:
             self._tell()
             self._take_news()
         self._tell(at_once=True)
-        self._keep_summary()
+        keeping.summary(self._store, self._run_id, self.steps, self._results)
         self._fail()
 
     @property
@@ -119,21 +119,21 @@ class Runner:
             self._say(step.name, f"skipped: {now.why}")
             yield True
         elif all(self._steps[name].state in USABLE for name in step.before) and len(self._attempts) < self._parallel:
-            self._begin(step, now)
+            self._begin(step, now, self._planner.unfinished)
             yield True
 
-    def _begin(self, step: Step, now: StepProgress) -> None:
-        """Look at a step that has all it needs, and start it unless it need not run."""
+    def _begin(self, step: Step, now: StepProgress, goes_on: Callable[[Look], str]) -> None:
+        """Look at a step that has all it needs, and start it unless it need not run; `goes_on` says from which run."""
         try:
             look = self._looks[step.name] = self._planner.look(step, self._results)
             now.why = look.why
-            if look.state == planning.SKIPPED:
+            if look.state == progress.SKIPPED:
                 now.state = progress.SKIPPED
                 self._say(step.name, f"skipped: {look.why}")
-            elif look.state in _STATES:
+            elif look.state in _NEED_NOT_RUN:
                 self._take(look, now)
             else:
-                self._launch(look, self._planner.unfinished(look))
+                self._launch(look, goes_on(look))
         except DlopsError as error:
             self._failed(now, error)
         except Exception as error:  # of a driver, say: the other steps go on
@@ -142,25 +142,18 @@ class Runner:
     def _try_again(self, step: Step, now: StepProgress, run_id: str) -> None:
         """Start a step once more, as it is by now: what it rests on may have been mended meanwhile."""
         before = self._looks[step.name].ingredients
-        try:
-            look = self._looks[step.name] = self._planner.look(step, self._results)
-            if look.state in _STATES:
-                self._take(look, now)
-                return
-            same = before and look.ingredients and before.digest == look.ingredients.digest
-            now.why = look.why
-            self._launch(look, run_id if same else "")
-        except DlopsError as error:
-            self._failed(now, error)
-        except Exception as error:  # of a driver, say: the other steps go on
-            self._failed(now, StepFailed(f"{type(error).__name__}: {error}"))
+
+        def if_the_same(look: Look) -> str:
+            return run_id if before and look.ingredients and before.digest == look.ingredients.digest else ""
+
+        self._begin(step, now, if_the_same)
 
     def _take(self, look: Look, now: StepProgress) -> None:
-        now.state = _STATES[look.state]
+        now.state = look.state
         if look.result:
             self._results[now.name] = look.result
             now.run_id, now.outputs, now.seconds = look.result.run_id, look.result.outputs, look.result.seconds
-        if look.state != planning.LEFT_OUT:
+        if look.state != progress.LEFT_OUT:
             self._say(now.name, f"{look.state}: {look.why}, run {now.run_id}")
 
     def _launch(self, look: Look, resumed: str) -> None:
@@ -204,7 +197,7 @@ class Runner:
         self._results[name] = Result(
             run_id=news.run_id, outputs=news.outputs, metrics=news.metrics, seconds=news.duration_s
         )
-        self._keep_manifest(news)
+        keeping.manifest(self._store, news)
         self._say(name, f"finished in {now.seconds:.1f} s, run {now.run_id}")
 
     def _on_the_way(self, now: StepProgress, event: Event) -> None:
@@ -262,50 +255,6 @@ class Runner:
         self._asked_to_end += 1
         for attempt in list(self._attempts.values()):
             attempt.end()
-
-    def _keep_manifest(self, outcome: Outcome) -> None:
-        """Keep what the outputs' files are, so that damage is noticed; without it, only that they are there is."""
-        with contextlib.suppress(outputs.GoneError, tracking.Unreachable):
-            if not (held := outputs.manifest(self._store.client, outcome.outputs)):
-                return
-            text = json.dumps(held)
-            tracking.patiently(
-                lambda: self._store.client.log_text(outcome.run_id, text, outputs.ARTIFACT), seconds=_LONGEST_PAUSE
-            )
-
-    def _keep_summary(self) -> None:
-        """Keep with the pipeline's run what became of its steps, and what they gave."""
-        from mlflow.entities import Metric, RunTag
-
-        documents = [step.document() for step in self._steps.values()]
-        client, now = self._store.client, int(time.time() * 1000)
-        values = {
-            f"{name}/{metric}": value
-            for name, result in self._results.items()
-            for metric, value in result.metrics.items()
-        }
-        metrics = [
-            Metric(name, value, now, 0)
-            for name, value in values.items()
-            if not name.partition("/")[2].startswith("system/")
-        ]
-        tags = [
-            RunTag(f"dlops.output.{name}.{output}", value)
-            for name, result in self._results.items()
-            for output, value in result.outputs.items()
-        ]
-
-        def keep() -> None:
-            for start in range(0, len(metrics), 1000):
-                client.log_batch(self._run_id, metrics=metrics[start : start + 1000])
-            for start in range(0, len(tags), 100):
-                client.log_batch(self._run_id, tags=tags[start : start + 100])
-            client.log_text(self._run_id, json.dumps({"steps": documents}, indent=2), SUMMARY)
-            for name, text in picture.files(documents).items():
-                client.log_text(self._run_id, text, name)
-
-        with contextlib.suppress(tracking.Unreachable):  # the steps' own runs have it all
-            tracking.patiently(keep, seconds=_LONGEST_PAUSE)
 
     def _fail(self) -> None:
         if self._asked_to_end:
@@ -365,15 +314,10 @@ def main(environ: Mapping[str, str]) -> int:
         planner = Planner(asked, asked.pipeline(folder), folder, store)
         Runner(planner, store, run_id, asked.parallel, account, forks).run()
     except tracking.Unreachable as error:
-        return _explain(client_error(error), run_id, None)
+        return _explain(unreachable(error), run_id, None)
     except DlopsError as error:
         return _explain(error, run_id, client)
     return 0
-
-
-def client_error(error: Exception) -> UnreachableError:
-    """Tell in our own words that the store does not answer."""
-    return UnreachableError(str(error), hint="Check --tracking-uri (or MLFLOW_TRACKING_URI).")
 
 
 def _explain(error: DlopsError, run_id: str, client: Any) -> int:
