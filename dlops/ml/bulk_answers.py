@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import pickle
 import queue
 import threading
 from collections import deque
@@ -130,32 +129,17 @@ class _Loop:
 def _spread(kept: Kept, windows: Iterator[Window], clean: bool) -> Iterator[Answered]:
     """Let the nodes of a Ray cluster answer; each of its processes has the engine."""
     import ray
-    import ray.data
 
     cluster.connect(ray)
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus = int(there.get("GPU", 0))
     sent = ray.put(packed.files(kept.folder))
-    plan = Plan(workers=1, threads=0 if gpus else 1, batch=_TOGETHER, mixed=False, seconds=_LONGEST, clean=clean)
-    for some in _batches(windows, 4 * max(1, gpus or int(there.get("CPU", 1)))):
-        rows = ray.data.from_items([{"window": pickle.dumps(window)} for window in some], override_num_blocks=len(some))
-        work = rows.map_batches(
-            _Worker,
-            fn_constructor_args=([sent], plan),
-            batch_size=1,
-            concurrency=(1, min(len(some), gpus or max(1, int(there.get("CPU", 1))))),
-            num_cpus=1,
-            num_gpus=1 if gpus else 0,
-        )
-        try:
-            for row in work.iter_rows():
-                made: Answered = pickle.loads(row["made"])  # noqa: S301 - made by `_Worker`, on the user's own cluster
-                yield made
-        except ray.exceptions.RayError as error:
-            raise StepFailed(f"The cluster could not answer: {str(error).strip().splitlines()[-1]}") from error
+    threads = 0 if cluster.gpus() else 1
+    plan = Plan(workers=1, threads=threads, batch=_TOGETHER, mixed=False, seconds=_LONGEST, clean=clean)
+
+    def failed(why: str) -> StepFailed:
+        return StepFailed(f"The cluster could not answer: {why}")
+
+    for some in _batches(windows, 4 * cluster.processes()):
+        yield from cluster.spread(some, _Worker, failed, made_of=(sent, plan))
 
 
 def _batches(windows: Iterator[Window], most: int) -> Iterator[list[Window]]:
@@ -172,23 +156,21 @@ def _batches(windows: Iterator[Window], most: int) -> Iterator[list[Window]]:
 class _Worker:
     """A process of a cluster that has the engine in a process of its own, and answers windows."""
 
-    def __init__(self, sent: Sequence[Any], plan: Plan) -> None:
+    def __init__(self, sent: Any, plan: Plan) -> None:
         import ray
 
         self._stack = ExitStack()
         folder = self._stack.enter_context(scratch.folder())
-        packed.unpack(ray.get(sent[0]), folder)
+        packed.unpack(ray.get(sent), folder)
         self._loop = self._stack.enter_context(_Loop())
         self._pool = Pool(folder, plan)
         self._loop.run(self._pool.start())
         self._stack.callback(lambda: self._loop.run(self._pool.stop()))
         self._gate = asyncio.Semaphore(_ASKED)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+    def __call__(self, window: Window) -> Answered:
         """Answer one window."""
-        (sent,) = batch["window"]
-        window: Window = pickle.loads(sent)  # noqa: S301 - made by `_spread`
-        return {"made": [pickle.dumps(self._loop.run(_answered(self._pool, window, self._gate)))]}
+        return self._loop.run(_answered(self._pool, window, self._gate))  # type: ignore[no-any-return]
 
     def __del__(self) -> None:
         self._stack.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,33 +74,16 @@ def _here(model: Explainable, parts: Sequence[Split], method: Method, settings: 
 def _spread(model: Explainable, parts: Sequence[Split], method: Method, settings: Explain) -> Iterator[Shard]:
     """Let the nodes of a Ray cluster explain; each of its processes has the model."""
     import ray
-    import ray.data
 
     cluster.connect(ray)
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus = int(there.get("GPU", 0))
-    workers = gpus or max(1, int(there.get("CPU", 1)))
     with logged_models.fetched(model.classifier) as folders:
         weights = packed.files(folders.weights)
         sent = ray.put((weights, {} if folders.tokenizer == folders.weights else packed.files(folders.tokenizer)))
-    rows = ray.data.from_items([{"part": pickle.dumps(part)} for part in parts], override_num_blocks=max(1, len(parts)))
-    work = rows.map_batches(
-        _Worker,
-        fn_constructor_args=(sent, model.switches, method, settings),
-        batch_size=1,
-        concurrency=(1, min(workers, max(1, len(parts)))),
-        num_cpus=1,
-        num_gpus=1 if gpus else 0,
-    )
-    try:
-        for row in work.iter_rows():
-            made: Shard = pickle.loads(row["made"])  # noqa: S301 - made by `_Worker`, on a node of the user's own cluster
-            yield made
-    except ray.exceptions.RayError as error:
-        raise StepFailed(f"The cluster could not explain: {str(error).strip().splitlines()[-1]}") from error
+
+    def failed(why: str) -> StepFailed:
+        return StepFailed(f"The cluster could not explain: {why}")
+
+    yield from cluster.spread(parts, _Worker, failed, made_of=(sent, model.switches, method, settings))
 
 
 class _Worker:
@@ -112,7 +94,7 @@ class _Worker:
         import torch
 
         torch.set_num_threads(1)
-        weights, tokenizer = ray.get(sent) if isinstance(sent, ray.ObjectRef) else sent
+        weights, tokenizer = ray.get(sent)
         arithmetic = hardware.arithmetic(settings.precision, settings.accelerator)
         with scratch.folder() as folder:
             packed.unpack(weights, folder / "weights")
@@ -122,11 +104,9 @@ class _Worker:
         self._model = Explainable(settings.model, "", "", labels, scorer.kind, {}, scorer, switches)
         self._method, self._settings = method, settings
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+    def __call__(self, part: Split) -> Shard:
         """Explain one shard."""
-        (sent,) = batch["part"]
-        part: Split = pickle.loads(sent)  # noqa: S301 - made by `_spread`
-        return {"made": [pickle.dumps(explained(self._model, part, self._method, self._settings))]}
+        return explained(self._model, part, self._method, self._settings)
 
 
 def _name(number: int) -> str:
