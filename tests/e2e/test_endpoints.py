@@ -46,6 +46,7 @@ def films(fresh_shell, tracking, workspace):
     return shell
 
 
+@pytest.mark.slow
 def test_one_endpoint_from_its_first_version_to_its_end(films, workspace):
     workspace.serving.seconds = 7.0  # longer than until the first look
     done = films.run(*ASKED, f"model={FILMS}@champion")

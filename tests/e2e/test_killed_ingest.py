@@ -193,6 +193,7 @@ def test_a_hundred_kills_at_random_moments_leave_a_whole_version(tmp_path, initi
     survives(tmp_path / "ingests", initialised_store, 100, time.time_ns())
 
 
+@pytest.mark.slow
 def test_launches_killed_with_all_their_processes_leave_a_whole_version(shell):
     data = Data(shell.folder)
     shell.environ["TMPDIR"] = str(data.temporary)

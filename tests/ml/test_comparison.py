@@ -81,6 +81,7 @@ def test_several_labels_and_numbers_are_compared_too():
     assert (found.name, found.verdict, found.mcnemar, found.right_alone) == ("r2", "better", None, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [200, 500])
 def test_95_of_100_intervals_hold_the_truth(rows):
     generator = np.random.default_rng(3)

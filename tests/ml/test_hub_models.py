@@ -122,6 +122,7 @@ def test_what_was_read_before_is_read_without_the_hub(hub, read, offline):
     assert not hub.requests
 
 
+@pytest.mark.slow
 def test_a_download_that_is_broken_off_is_told_and_goes_on(hub, read):
     repository = hub.models["ann/tiny"]
     repository.stops["model.safetensors"] = 2

@@ -195,6 +195,7 @@ def test_requirements_and_another_model(steps, films, tiny_model):
     assert {one.output > 0.5 for one in rows} == {True, False}
 
 
+@pytest.mark.slow
 def test_a_killed_explanation_goes_on_at_its_last_shard(steps, films):
     asked = (f"model={films}", "dataset=films", "split=all", "rows=0", "method=shap", "shown=0", "trust_rows=4")
     whole, _ = steps.run("explain", *asked)
@@ -269,6 +270,7 @@ def test_what_has_no_head_is_refused(steps, films, tiny_model):
     assert "The model gives no labels" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_package_is_explained_as_it_answers(steps, films, tmp_path):
     pipeline = "inference_pipeline={cleaning: {html: true}}"
     steps.run("register", f"model={films}", "name=films", "dataset=films", pipeline)

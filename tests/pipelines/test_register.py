@@ -96,6 +96,7 @@ def test_a_model_becomes_a_version_with_its_origins_and_figures(steps, films, ti
     assert len(versions_of(steps)) == 1
 
 
+@pytest.mark.slow
 def test_a_champion_is_replaced_by_a_better_one_alone(steps, films, tiny_model, words):
     poor, good = trained(steps, tiny_model, POOR), words()
     steps.run("register", f"model={poor}", "name=films", "dataset=films", "promote=true")
@@ -210,6 +211,7 @@ def test_an_export_that_fails_leaves_nothing(steps, films, words, tiny_model, mo
     assert "'tflite' is not one of onnx, onnx-int8" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_package_with_its_pipeline_is_registered_in_the_classifiers_place(steps, films, tiny_model):
     uri = trained(steps, tiny_model, GOOD)
     declared = steps.folder / "inference.yaml"
@@ -250,6 +252,7 @@ def test_a_package_with_its_pipeline_is_registered_in_the_classifiers_place(step
     assert "xx is none that is recognised" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_export_for_an_older_version_moves_no_alias(steps, films, tiny_model, words):
     uri = trained(steps, tiny_model, POOR)
     steps.run("register", f"model={uri}", "name=films", "dataset=films", "promote=true")
@@ -262,6 +265,7 @@ def test_an_export_for_an_older_version_moves_no_alias(steps, films, tiny_model,
     steps.run("register", f"model={uri}", "name=films", "dataset=films", "promote=true", exit_code=3)
 
 
+@pytest.mark.slow
 def test_texts_that_a_package_does_not_answer_are_never_right(steps, films, words):
     table = locations.table("films")
     german = "Der Film war langweilig und viel zu lang"

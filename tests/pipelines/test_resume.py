@@ -28,6 +28,7 @@ def weights(steps, run):
     }
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_twice_ends_as_an_uninterrupted_one(steps, easy, tiny_model):
     chosen = [*settings(tiny_model, "epochs=4", "strategy=freeze_unfreeze"), "checkpoint_seconds=0"]
     whole, _ = steps.run("finetune", *chosen)

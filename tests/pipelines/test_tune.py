@@ -96,6 +96,7 @@ def test_a_search_hands_back_what_finetune_takes(steps, easy, tiny_model, tmp_pa
         assert again.data.metrics[name] == pytest.approx(run.data.metrics[name], abs=1e-5), name
 
 
+@pytest.mark.slow
 def test_a_stretch_of_a_population_can_be_done_again_from_what_it_began_with(steps, easy, tiny_model):
     words = ("strategy=no_freeze", "engine=process", "scheduler=pbt", "epochs=2", "trials=8", EXACT)
     run, _ = steps.run("tune", *settings(tiny_model, *words))

@@ -74,6 +74,7 @@ def test_a_killed_process_costs_one_trial_its_work_and_no_more(run, tmp_path):
     assert len([line for line in notes if line[:2] == ["1", "1"]]) == 2
 
 
+@pytest.mark.slow
 def test_what_was_finished_before_is_not_tried_again(run, tmp_path):
     import mlflow
 

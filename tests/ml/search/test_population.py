@@ -146,6 +146,7 @@ def test_weights_stay_as_long_as_they_may_be_gone_on_from(run, store, tmp_path):
     assert kept == last | {search.best.weights_from}
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
