@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,8 @@ class Job:
     """Placeholder in `command` → URI that is fetched before the command starts."""
     uploaded: dict[str, str] = field(default_factory=dict)
     """Placeholder of `downloads` → where it lies on the machine that it was launched from."""
+    given: str = ""
+    """What the command reads from its standard input; it may be secret."""
     path: tuple[str, ...] = ()
     """Folders put before PATH: the environment the command runs in."""
     packages: tuple[str, ...] = ()
@@ -63,6 +69,15 @@ class Job:
     """Where the lock lies under which a local store is initialised; the temp folder when empty."""
     grace: float = 10.0
     """Seconds between asking the command to end and killing it."""
+
+    @contextlib.contextmanager
+    def input(self) -> Iterator[IO[bytes]]:
+        """Open what the command reads: a file without a name, of which nothing is left however all ends."""
+        with tempfile.TemporaryFile() if self.given else Path("/dev/null").open("rb") as file:
+            if self.given:
+                file.write(self.given.encode())
+                file.seek(0)
+            yield file
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

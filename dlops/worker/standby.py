@@ -47,16 +47,17 @@ class Standby:
             return None
         theirs, ours = os.pipe()
         try:
-            process = subprocess.Popen(
-                [python, __file__, str(theirs), *job.ahead],
-                cwd=job.folder,
-                env={**environment, "PWD": job.folder, **later},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=[theirs],
-                start_new_session=True,
-            )
+            with job.input() as given:
+                process = subprocess.Popen(
+                    [python, __file__, str(theirs), *job.ahead],
+                    cwd=job.folder,
+                    env={**environment, "PWD": job.folder, **later},
+                    stdin=given,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[theirs],
+                    start_new_session=True,
+                )
         except OSError:  # what is wrong is told when the command itself is started
             os.close(ours)
             return None

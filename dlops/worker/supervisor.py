@@ -161,15 +161,16 @@ class Supervisor:
         standby, self._standby = self._standby, None
         if standby and (child := standby.become(command, variables)):
             return child
-        return subprocess.Popen(
-            [shutil.which("bash") or "/bin/sh", "-c", command],
-            cwd=project,
-            env={**self._environment, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with self._job.input() as given:
+            return subprocess.Popen(
+                [shutil.which("bash") or "/bin/sh", "-c", command],
+                cwd=project,
+                env={**self._environment, **variables},
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def _watch(self, child: subprocess.Popen[bytes], record: Record, progress: Path) -> str:
         """Pass on output and progress until the command is over; give who asked it to end, if anyone did."""

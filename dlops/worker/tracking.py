@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,10 @@ _OWN = frozenset({"MLFLOW_HTTP_REQUEST_MAX_RETRIES"} - os.environ.keys())
 _FINAL = frozenset(
     {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED"}
 )
+
+
+_ONE_MOVES = threading.Lock()
+"""Held while this process is in another folder: a second thread would take that for the one to come back to."""
 
 
 class Unreachable(Exception):
@@ -64,8 +69,8 @@ def own_settings() -> frozenset[str]:
 def connect(uri: str, lock_folder: str = "") -> MlflowClient:
     """Open a tracking store; a local database is initialised once, under a lock, however many come at once.
 
-    MLflow gives a local store the artifact folder `./mlruns`: this process moves to the database's folder first,
-    so that the artifacts always lie beside it.
+    MLflow gives a local store the artifact folder `./mlruns`: it is opened in the database's folder, so that the
+    artifacts always lie beside it.
 
     Raises:
         Unreachable: the store cannot be opened.
@@ -75,8 +80,7 @@ def connect(uri: str, lock_folder: str = "") -> MlflowClient:
             client_class = _mlflow_client()
             if database := sqlite_file(uri):
                 database.parent.mkdir(parents=True, exist_ok=True)
-                os.chdir(database.parent)
-                with locks.held(_lock(lock_folder, uri)):
+                with locks.held(_lock(lock_folder, uri)), _inside(database.parent):
                     return client_class(uri)
             return client_class(uri)
     except ModuleNotFoundError as error:
@@ -151,6 +155,19 @@ def _mlflow_client() -> Any:
     from mlflow import MlflowClient
 
     return MlflowClient
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """Go to a folder, and come back: also to one that was removed meanwhile."""
+    with _ONE_MOVES:
+        here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+        try:
+            os.chdir(folder)
+            yield
+        finally:
+            os.fchdir(here)
+            os.close(here)
 
 
 @contextlib.contextmanager

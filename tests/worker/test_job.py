@@ -22,6 +22,7 @@ TEXTS = st.dictionaries(TEXT, TEXT)
         params=TEXTS,
         tags=TEXTS,
         downloads=TEXTS,
+        given=TEXT,
         path=st.lists(TEXT).map(tuple),
         secrets=st.lists(TEXT).map(tuple),
         grace=st.floats(0, 100),

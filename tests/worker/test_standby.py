@@ -127,3 +127,11 @@ def test_it_is_found_by_its_mark_once_it_has_begun(work, module, tmp_path):
         time.sleep(0.05)
     assert not processes.started(pid)
     assert not processes.members(events[0]["run_id"])
+
+
+@pytest.mark.parametrize("ahead", [(), ("wave",)])
+def test_it_reads_what_is_given_and_nobody_else_sees_it(work, module, ahead):
+    text = "secret " * 100_000
+    command = module("import os, sys; print(len(sys.stdin.read()), 'secret' in str(os.environ))")
+    assert printed(work(command, ahead=ahead, path=PATH, given=text)).strip() == f"{len(text)} False"
+    assert printed(work(command, ahead=ahead, path=PATH)).strip() == "0 False"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,16 @@ def test_what_is_no_store_is_unreachable(client, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(tracking.Unreachable):
         tracking.connect(f"sqlite:///{tmp_path}/file/mlflow.db", str(tmp_path))
+
+
+def test_it_is_opened_without_moving_even_where_many_open_it_and_the_folder_is_gone(tmp_path, monkeypatch, store):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: tracking.connect(store, str(tmp_path)), range(40)))
+    assert Path.cwd() == here
+    here.rmdir()
+    tracking.connect(store, str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        Path.cwd()
