@@ -30,7 +30,7 @@ def resume(run: RunId, overrides: Overrides = None, *, common: Common) -> None:
         stated = options.request("", overrides, common)
         is_pipeline = interrupted.step == PIPELINE
         request = (pipelines.resumed if is_pipeline else again)(runs, interrupted, stated)
-        if now := changed(interrupted, request.uri, request.version):
+        if now := changed(interrupted, request.uri, request.version, request.diff):
             then, here = (console.commit(state.commit, state.dirty) for state in (interrupted, now))
             console.err().print(f"note: The run was launched from {then}, the project is at {here}.", highlight=False)
         return request

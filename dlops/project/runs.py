@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dlops.config import folders
@@ -106,13 +106,10 @@ class Runs:
                 _SET.add(name)
         self._uri, self._patience = tracking_uri, _FIRST_PATIENCE
         self._experiments: dict[str, str] = {}
-        here = Path.cwd()
         try:
             self._client: MlflowClient = tracking.connect(tracking_uri, str(folders.cache() / "locks"))
         except tracking.Unreachable as error:
             raise UnreachableError(str(error), hint=_WRONG_STORE) from error
-        finally:
-            os.chdir(here)  # it moves to a local store's folder; what is typed next to a command means this one
 
     def recent(self, count: int = 20) -> list[Run]:
         """List the latest runs that `dlops` launched, newest first; those of dead workers are closed first."""
@@ -156,6 +153,12 @@ class Runs:
         """Describe one run; when its worker is dead, close it first."""
         return self._described(self._closed(self._find(run_id), set()))
 
+    def given_up(self, run_id: str) -> Run:
+        """Describe one run; where its machine has given no sign for minutes, close it first, as whoever asks wants."""
+        run = self._find(run_id)
+        self._asked(lambda: reaper.give_up(self._client, run))
+        return self.one(run.info.run_id)
+
     def below(self, run_id: str) -> list[Run]:
         """List the runs of a pipeline's steps, in the order in which they began."""
         run = self._find(run_id)
@@ -186,7 +189,7 @@ class Runs:
         jobs.ask_to_end(self._client, run)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            now = self.one(found.run_id)
+            now = self.given_up(found.run_id)
             if now.status != "RUNNING":
                 return now
             time.sleep(0.2)

@@ -26,7 +26,10 @@ _PATIENCE = 20.0
 """Seconds for which a pipeline's steps on this machine are waited for, whose workers still end them."""
 SILENCE, _ABANDONED = 60.0, 3600.0
 """Seconds without a heartbeat: of a worker elsewhere that may be dead, of a launch that came to nothing."""
+GONE = 180.0
+"""Seconds without a heartbeat after which who wants a run's end may take its machine for lost."""
 ERROR = "The worker that ran this was killed (or its machine was restarted); whatever it had started was ended."
+LOST = "The machine that ran this has given no sign for minutes, and was taken for lost."
 NOT_HANDED_OVER = "The command line that launched this was killed before it had handed the job over."
 
 
@@ -54,6 +57,21 @@ def close_if_dead(client: MlflowClient, run: Any) -> bool:
     return True
 
 
+def give_up(client: MlflowClient, run: Any) -> bool:
+    """Close an open run whose worker, on another machine, has given no sign for minutes; say whether it was closed.
+
+    Should that worker live after all, it reads in the record that it is to end.
+    """
+    if over(run) or hosted(run) or (keeper := identity(run)) is None:
+        return False
+    beats = {"dlops.worker", "dlops.heartbeat"} <= run.data.tags.keys()
+    if processes.alive(keeper) or not beats or _age(run) <= GONE:
+        return False
+    client.set_tag(run.info.run_id, "dlops.cancel", str(int(time.time())))
+    end(client, run.info.run_id, "FAILED", **{"dlops.error": LOST})
+    return True
+
+
 def end(client: MlflowClient, run_id: str, status: str, **tags: str) -> None:
     """End a run: its status first, which a script may have set otherwise, then at once the tags that make it `over`.
 
@@ -73,7 +91,7 @@ def _end_below(client: MlflowClient, run_id: str) -> None:
     """End the open trials of a search that has ended; whose a stranger's nested run is, nobody can say."""
     run = client.get_run(run_id)
     if PIPELINE in run.data.tags:
-        _end_steps(client, run)
+        end_steps(client, run)
     if SEARCH not in run.data.tags:
         return
     which = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}' AND tags.`{SEARCH}` != ''"
@@ -81,7 +99,7 @@ def _end_below(client: MlflowClient, run_id: str) -> None:
         client.set_terminated(trial.info.run_id, "KILLED")
 
 
-def _end_steps(client: MlflowClient, pipeline: Any) -> None:
+def end_steps(client: MlflowClient, pipeline: Any) -> None:
     """End the open steps of a pipeline that has ended: those of this machine were killed with it, others are told."""
     which = (
         f"attributes.status = 'RUNNING' AND tags.`{PARENT}` = '{pipeline.info.run_id}' AND tags.`{PIPELINE_STEP}` != ''"
@@ -93,7 +111,8 @@ def _end_steps(client: MlflowClient, pipeline: Any) -> None:
             keeper = identity(run)
             is_elsewhere = HANDLE in run.data.tags or keeper is None or processes.alive(keeper) is None
             if is_elsewhere or time.monotonic() > deadline:
-                _ask_to_end(client, run)
+                if not give_up(client, run):
+                    _ask_to_end(client, run)
                 break
             time.sleep(0.2)
             run = client.get_run(run.info.run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -29,6 +30,10 @@ class Kept:
 
     def __init__(self, **values):
         self._values = values
+
+    def given_up(self, run_id):
+        """Nothing is closed here: a run that goes on does."""
+        return run("RUNNING")
 
     def parameters(self, run_id):
         return {"of": run_id, **self._values} if run_id != "r" else self._values
@@ -118,3 +123,31 @@ def test_another_state_of_the_project_is_told(folder):
     found = resume.changed(run(commit=commit), ".")
     assert found is not None
     assert (found.commit, found.dirty) == (commit, True)
+
+
+def test_a_silent_run_is_told_as_such_until_it_is_taken_for_lost(folder):
+    with pytest.raises(UsageError, match=r"still running\. Its machine gave no sign for 75 s") as caught:
+        resume.again(Kept(), run("RUNNING", heartbeat_s=75.0), Request(step=""))
+    assert "After 180 s it is taken for lost" in caught.value.hint
+    lost = Kept()
+    lost.given_up = lambda run_id: run("FAILED")
+    assert resume.again(lost, run("RUNNING", heartbeat_s=200.0), Request(step="")).step == "finetune"
+
+
+def test_what_a_reproduction_had_beside_its_commit_goes_on_with_it(folder):
+    class Texts(Kept):
+        def text(self, run_id, name):
+            return {"source.diff": "the patch", "environment.lock": "torch==2.9\n"}[name]
+
+    work = Repository(folder.parent / "patched")
+    work.commit(MLproject=RESUMABLE)
+    commit = work("rev-parse", "HEAD")
+    project = f"file://{work.folder}"
+    theirs = run(project=project, commit=commit, dirty=True, diff_kept=True, rerun_of="q", environment="uv")
+    code = resume.of_its_project(Texts(), theirs, Request(step=""))
+    assert (code.uri, code.version, code.diff) == (project, commit, "the patch")
+    clean = replace(theirs, dirty=False, diff_kept=False)
+    found = resume.again(Texts(), clean, Request(step=""))
+    assert (found.lock, found.tags["dlops.rerun_of"]) == ("torch==2.9\n", "q")
+    assert resume.again(Texts(), clean, Request(step="", environment="local")).lock == ""
+    assert resume.again(Texts(), replace(clean, rerun_of=""), Request(step="")).lock == "", "its file may be mended"

@@ -192,3 +192,29 @@ def test_open_steps_of_a_pipeline_that_is_ended_are_ended_or_told(client, run, d
     for other in others:
         assert client.get_run(other).info.status == "RUNNING"
         assert "dlops.cancel" not in client.get_run(other).data.tags
+
+
+def test_a_machine_that_gave_no_sign_for_minutes_is_given_up_where_somebody_asks(client, run, dead):
+    def beaten(worker, age):
+        return run(worker, **{"dlops.heartbeat": str(int(time.time() - age))})
+
+    elsewhere = {**dead, "host": "another"}
+    kept = [beaten(elsewhere, 100), beaten(processes.identity(os.getpid()), 1000), run(elsewhere)]
+    silent = beaten(elsewhere, 1000)
+    assert reaper.close_dead_runs(client, ["0"]) == [], "nobody has asked: it may be the network"
+    assert [reaper.give_up(client, client.get_run(run_id)) for run_id in [*kept, silent]] == [False, False, False, True]
+    found = client.get_run(silent)
+    assert (found.info.status, found.data.tags["dlops.error"]) == ("FAILED", reaper.LOST)
+    assert "dlops.cancel" in found.data.tags, "should it live after all, it ends"
+    assert reaper.give_up(client, found) is False
+    for run_id in kept:
+        client.set_terminated(run_id, "KILLED")
+
+
+def test_silent_steps_of_a_pipeline_whose_machine_is_lost_are_closed_with_it(client, run, dead):
+    long_ago = {"dlops.heartbeat": str(int(time.time() - 1000))}
+    elsewhere = {**dead, "host": "another"}
+    parent = run(elsewhere, **long_ago, **{reaper.PIPELINE: "{}"})
+    step = run(elsewhere, **long_ago, **{reaper.PARENT: parent, reaper.PIPELINE_STEP: "one"})
+    assert reaper.give_up(client, client.get_run(parent)) is True
+    assert client.get_run(step).info.status == "FAILED"

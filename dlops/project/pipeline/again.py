@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dlops.errors import UsageError
 from dlops.project import rerun, resume
+from dlops.project.pipeline import references
 from dlops.project.pipeline.asked import ARTIFACT, Asked
+from dlops.project.pipeline.definition import text_of
+from dlops.project.pipeline.keeping import SUMMARY
 from dlops.project.pipeline.launching import with_overrides
 from dlops.project.plan import Request
 from dlops.project.runs import Run, Runs
@@ -23,30 +26,31 @@ def resumed(runs: Runs, run: Run, request: Request) -> Asked:
     Raises:
         UsageError: it goes on or has finished, or secrets must be given again.
     """
-    if run.status in ("RUNNING", "FINISHED"):
-        state = "is still running" if run.status == "RUNNING" else "has finished: there is nothing left to do"
-        raise UsageError(f"Run {run.run_id} {state}.", hint="`dlops run` runs what has changed.")
-    uri, version = resume.project_of(run, request)
+    resume.check_interrupted(runs, run, hint="`dlops run` runs what has changed.")
+    code = resume.of_its_project(runs, run, request)
     asked = _recorded(runs, run, request, "resume")
-    return replace(asked, uri=uri, version=version, resumed_from=run.run_id)
+    return replace(asked, uri=code.uri, version=code.version, diff=code.diff, resumed_from=run.run_id)
 
 
 def rerun_of(runs: Runs, run: Run, request: Request) -> Asked:
-    """Ask for all of a pipeline again: same commit and changes, same parameters, same environment.
+    """Ask for all of a pipeline again: same commit and changes, same parameters, same environment, same data.
 
     Raises:
         UsageError: its code cannot be had, or secrets must be given again.
     """
     code = rerun.of_its_code(runs, run, request)
     asked = _recorded(runs, run, request, "rerun")
-    other = request.environment not in ("", asked.environment)
+    chosen = replace(asked, force=()).selection.names(asked.pipeline(Path()))
+    then = {name: runs.one(run_id) for name, run_id in _steps(runs, run).items()}
+    stood_for = _resolved(asked, {name: then[name] for name in chosen & then.keys()})
     return replace(
-        asked,
+        with_overrides(asked, {**stood_for, **request.given}),
         uri=code.uri,
         version=code.version,
         diff=code.diff,
-        force=tuple(sorted(replace(asked, force=()).selection.names(asked.pipeline(Path())))),
-        lock="" if other else _lock(runs, run),
+        force=tuple(sorted(chosen)),
+        taken={name: step.run_id for name, step in then.items() if name not in chosen},
+        lock=asked.lock or (_lock(runs, then.values()) if request.environment in ("", "uv") else ""),
         resumed_from="",
     )
 
@@ -67,16 +71,22 @@ def _recorded(runs: Runs, run: Run, request: Request, command: str) -> Asked:
             problems=[f"{name!r} needs its value again" for name in masked],
             hint=f"dlops {command} {run.run_id} {' '.join(f'{name}=…' for name in masked)}",
         )
+    try:
+        then = Asked.from_json(json.dumps(held))
+    except TypeError as error:
+        raise UsageError(
+            f"Run {run.run_id} was launched by another version of dlops, which says more than this one understands.",
+            hint=f"`dlops {command}` it with that version; `dlops run` runs it anew.",
+        ) from error
+    other = request.environment not in ("", then.environment)
     asked = replace(
-        Asked.from_json(json.dumps(held)),
+        then,
         experiment=request.experiment or run.experiment,
         tracking_uri=request.tracking_uri,
         run_name=request.run_name,
-    )
-    asked = replace(
-        asked,
-        environment=request.environment or asked.environment,
-        targets={**asked.targets, **({"": request.target} if request.target else {})},
+        environment=request.environment or then.environment,
+        lock="" if other else then.lock,
+        targets={**then.targets, **({"": request.target} if request.target else {})},
     )
     return with_overrides(asked, request.given)
 
@@ -96,7 +106,27 @@ def _masked(held: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{step}.{name}" for name, value in values.items() if masking.MASK in json.dumps(value))
 
 
-def _lock(runs: Runs, run: Run) -> str:
+def _steps(runs: Runs, run: Run) -> dict[str, str]:
+    """Give the run whose results each step of a pipeline has had: its own, or the one that it was taken from."""
+    try:
+        steps = json.loads(runs.text(run.run_id, SUMMARY))["steps"]
+        return {step["name"]: step["run_id"] for step in steps if step.get("run_id")}
+    except (ValueError, KeyError, TypeError):  # it was ended before it could say so
+        return {step.pipeline_step: step.run_id for step in runs.below(run.run_id)}
+
+
+def _resolved(asked: Asked, then: Mapping[str, Run]) -> dict[str, str]:
+    """Give, as `STEP.KEY`, what parameters stood for then: a table at its version, a model at its commit."""
+    pipeline = asked.pipeline(Path())
+    return {
+        f"{name}.{key}": value
+        for name, step in then.items()
+        for key, value in step.resolved.items()
+        if key in step.params and not any(references.found(text_of(asked.values(pipeline.steps[name]).get(key, ""))))
+    }
+
+
+def _lock(runs: Runs, steps: Iterable[Run]) -> str:
     """Give the exact packages of the pipeline's steps, where an environment was built for them."""
-    built = next((step for step in runs.below(run.run_id) if step.environment == "uv"), None)
+    built = next((step for step in steps if step.environment == "uv"), None)
     return runs.text(built.run_id, "environment.lock") if built else ""

@@ -34,6 +34,8 @@ class Asked:
     start: str = ""
     end: str = ""
     only: Sequence[str] = ()
+    taken: Mapping[str, str] = field(default_factory=dict)
+    """Step that is not to run → the run that it is taken from, where that is not the latest."""
     force: Sequence[str] = ()
     uri: str = "."
     version: str = ""
@@ -74,7 +76,7 @@ class Asked:
         """Read it back.
 
         Raises:
-            TypeError, ValueError: the text is something else.
+            TypeError, ValueError: the text is something else, or of another version of dlops.
         """
         values: dict[str, Any] = json.loads(text)
         lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}

@@ -52,6 +52,8 @@ class Ingredients:
     inputs: Mapping[str, Input] = field(default_factory=dict)
     environment: Sequence[str] = ()
     """Exact packages, `NAME==VERSION`."""
+    uncertain: str = ""
+    """Why nobody can say that all inputs are as they were: such a step is not taken from the cache."""
 
     @cached_property
     def digest(self) -> str:

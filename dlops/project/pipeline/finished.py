@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,14 +38,11 @@ class Store:
         database = tracking.sqlite_file(tracking_uri)
         if database and not database.exists():
             return None
-        here = Path.cwd()
         try:
             client = tracking.connect(tracking_uri, lock_folder)
             found = tracking.patiently(lambda: client.get_experiment_by_name(experiment), seconds=_PATIENCE)
         except tracking.Unreachable as error:
             raise unreachable(error) from error
-        finally:
-            os.chdir(here)  # it moves to a local store's folder
         return cls(client, found.experiment_id, tracking_uri) if found else None
 
     def with_fingerprint(self, digest: str) -> Iterator[Any]:
@@ -65,6 +61,22 @@ class Store:
     def below(self, run_id: str) -> list[Any]:
         """Give the runs of a pipeline's steps, the newest first."""
         return self._search(f"tags.`{PARENT}` = '{_quoted(run_id)}' AND tags.`{STEP}` != ''", 1000)
+
+    def open_below(self, run_id: str) -> list[Any]:
+        """Give the runs of a pipeline's steps that go on; one whose machine gives no sign for minutes is closed first.
+
+        A service that a step has left stays, and is none of them.
+        """
+        found = [run for run in self.below(run_id) if not reaper.over(run) and not reaper.hosted(run)]
+        return [run for run in found if not self.asked(lambda run=run: reaper.give_up(self.client, run))]
+
+    def before(self, run_id: str) -> Iterator[Any]:
+        """Give the runs of the steps of a pipeline, and of those that it went on from."""
+        seen = set[str]()
+        while run_id and run_id not in seen:
+            seen.add(run_id)
+            yield from self.below(run_id)
+            run_id = self.run(run_id).data.tags.get("dlops.resumed_from", "")
 
     def run(self, run_id: str) -> Any:
         """Give a run as it is now."""

@@ -22,7 +22,6 @@ from dlops.project.pipeline.asked import ARTIFACT, Asked
 from dlops.project.pipeline.definition import Pipeline, text_of
 from dlops.project.pipeline.finished import Store
 from dlops.project.pipeline.planning import Look, Planner
-from dlops.project.pipeline.runner import VARIABLE
 from dlops.project.plan import Plan
 from dlops.project.spec import EntryPoint
 from dlops.targets.interface import Event, Show, Target
@@ -142,7 +141,8 @@ def shown(asked: Asked, secrets: Sequence[str]) -> str:
         return _masked(name, value, secrets)
 
     held: dict[str, Any] = json.loads(asked.to_json())
-    held |= {"diff": "", "lock": "", "uri": masking.url(asked.uri), "tracking_uri": masking.url(asked.tracking_uri)}
+    lock = asked.lock if masking.text(asked.lock, secrets) == asked.lock else ""  # one with holes is of no use
+    held |= {"diff": "", "lock": lock, "uri": masking.url(asked.uri), "tracking_uri": masking.url(asked.tracking_uri)}
     return json.dumps({**held, "steps": masked("", held["steps"]), "given": masked("", held["given"])})
 
 
@@ -188,7 +188,8 @@ def _job(asked: Asked, planned: Plan, plans: Mapping[str, Plan]) -> Job:
     return replace(
         job,
         folder=str(Path.cwd()),
-        variables={VARIABLE: asked.to_json(), "PYTHONSAFEPATH": "1"},
+        given=asked.to_json(),
+        variables={"PYTHONSAFEPATH": "1"},
         tags=tags,
         artifacts={**job.artifacts, ARTIFACT: json.dumps(json.loads(kept), indent=2) + "\n"},
         run_id=os.environ.get(_OUTER, ""),

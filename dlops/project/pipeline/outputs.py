@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlops.config import locations
-from dlops.data import digests
-from dlops.errors import DataError
+from dlops.data import digests, states
+from dlops.errors import DataError, UsageError
 from dlops.worker import tracking
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ Files = dict[str, list[Any]]
 _LOGGED = re.compile(r"models:/(?P<id>m-[^/@]+)")
 _VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)")
 _ARTIFACT = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.+)")
+_IN_A_BUCKET = re.compile(r"(?!https?:|runs:|models:|mlflow-artifacts:|dbfs:)[a-z][a-z0-9+.\-]*://")
 _PATIENCE = 10.0
 
 
@@ -89,6 +90,8 @@ def _files(client: MlflowClient, value: str) -> Iterator[tuple[str, list[Any]]]:
         yield from _of_table(value)
     elif value.startswith(("/", "file:")):
         yield from _of_place(_local(value) or Path(value), value)
+    elif _IN_A_BUCKET.match(value):
+        yield value, [0, _state(value)]
 
 
 def _of_artifacts(place: str, listed: Callable[[str | None], Any], value: str) -> Iterator[tuple[str, list[Any]]]:
@@ -138,6 +141,20 @@ def _of_table(value: str) -> Iterator[tuple[str, list[Any]]]:
             yield name, [size, ""]
         else:
             yield from ((name, entry) for _, entry in _of_place(folder / name, value))
+
+
+def _state(value: str) -> str:
+    """Give what an object store calls the state of a file or folder; of an address that is no file's, nothing.
+
+    Raises:
+        GoneError: it has none there, or may not be asked.
+    """
+    try:
+        return states.of_location(value)
+    except DataError as error:
+        raise GoneError(error.message.rstrip(".")) from error
+    except UsageError:
+        return ""
 
 
 def _found(call: Callable[[], Any], value: str) -> Any:

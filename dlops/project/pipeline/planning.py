@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dlops.errors import ConfigError, UsageError
 from dlops.project import environment, plan, resume
-from dlops.project.pipeline import fingerprint, inputs, references, step_requests
+from dlops.project.pipeline import fingerprint, inputs, packages, references, step_requests
 from dlops.project.pipeline.asked import Asked
 from dlops.project.pipeline.definition import Pipeline, Step, text_of
 from dlops.project.pipeline.fingerprint import Ingredients, Input
@@ -112,19 +112,16 @@ class Planner:
         request = step_requests.request(self.asked, self.pipeline, step, results)
         made = plan.make(request)
         referring = {name for name, value in self.asked.values(step).items() if list(references.found(text_of(value)))}
-        try:
-            held = self._ingredients(step, made, request.later)
-        except inputs.UnknownError as error:
-            if not chosen:
-                return self._taken(step, None)
-            return Look(step=step, state=WILL_RUN, why=str(error), plan=made, request=request)
+        held = self._ingredients(step, made, request.later)
         if not chosen:
-            return self._taken(step, None if request.later else held)
+            return self._taken(step, None if request.later or held.uncertain else held)
         look = Look(
             step=step, state=WILL_RUN, plan=made, request=request, ingredients=held, own=held.without(referring)
         )
         if not request.later and (adopted := self._of_the_one_before(step, held)):
             return replace(look, state=CACHED, why="it had finished", result=Result.of(adopted))
+        if held.uncertain:
+            return replace(look, why=held.uncertain)
         if step.name in self.asked.force:
             return replace(look, why="--force")
         if not self.is_cacheable(step, made):
@@ -156,7 +153,7 @@ class Planner:
         if self._store is None or resume.PARAMETER not in look.plan.values:
             return ""
         wanted = look.ingredients.digest if look.ingredients else ""
-        for run in self._runs_before():
+        for run in self._store.before(self.asked.resumed_from):
             tags = run.data.tags
             if tags.get(STEP) == look.step.name and tags.get(fingerprint.TAG) == wanted != "":
                 return "" if run.info.status in ("RUNNING", "FINISHED") else str(run.info.run_id)
@@ -175,12 +172,8 @@ class Planner:
         return replace(look.request, tags=tags, given=given, run_name=look.step.name)
 
     def _ingredients(self, step: Step, made: Plan, later: Collection[str]) -> Ingredients:
-        """Gather what the step's results rest on, as far as it is known.
-
-        Raises:
-            UnknownError: nobody can say in which state an input is.
-        """
-        pointing, plain = {}, {}
+        """Gather what the step's results rest on, as far as it is known."""
+        pointing, plain, uncertain = {}, {}, ""
         shown = made.shown_values
         for setting in made.settings:
             name = setting.parameter.name
@@ -188,7 +181,11 @@ class Planner:
                 continue
             if setting.value and setting.parameter.type in inputs.KINDS:
                 client = self._store.client if self._store else None
-                pointing[name] = Input(shown[name], inputs.state(client, setting.parameter.type, setting.value))
+                try:
+                    state = inputs.state(client, setting.parameter.type, setting.value)
+                except inputs.UnknownError as error:
+                    state, uncertain = f"unknown, of {shown[name]}", uncertain or str(error)
+                pointing[name] = Input(shown[name], state)
             else:
                 plain[name] = shown[name]
         globs = step.depends if step.depends is not None else made.entry_point.depends
@@ -198,6 +195,7 @@ class Planner:
             parameters=plain,
             inputs=pointing,
             environment=self._lock(made),
+            uncertain=uncertain,
         )
 
     def _files(self, globs: Sequence[str] | None, made: Plan) -> dict[str, str]:
@@ -217,15 +215,19 @@ class Planner:
         key = made.environment_kind, here
         if key not in self._locks:
             text = made.lock or environment.lock_of(made.environment_kind, made.project.environment_file, here=here)
-            self._locks[key] = tuple(line for line in text.splitlines() if line.strip())
+            lines = [line for line in text.splitlines() if line.strip()]
+            own = packages.told_by_files(self._folder) if here and made.environment_kind == "local" else []
+            self._locks[key] = (*lines, *own)
         return self._locks[key]
 
     def _taken(self, step: Step, held: Ingredients | None) -> Look:
-        """Take a step that is not among the chosen ones as it last was.
+        """Take a step that is not among the chosen ones as it last was, or as it is asked for.
 
         Raises:
             UsageError: it has never finished, and a chosen one takes something of it.
         """
+        if self._store and (run_id := self.asked.taken.get(step.name)):
+            return Look(step=step, state=TAKEN, why="as it was then", result=Result.of(self._store.run(run_id)))
         found = next(iter(self._store.with_fingerprint(held.digest)), None) if self._store and held else None
         if found:
             return Look(step=step, state=TAKEN, why="nothing has changed", result=Result.of(found))
@@ -243,20 +245,12 @@ class Planner:
 
     def _of_the_one_before(self, step: Step, held: Ingredients) -> Any:
         """Find the step's finished run in the pipeline that is gone on with, whatever the cache may do."""
-        for run in self._runs_before():
+        for run in self._store.before(self.asked.resumed_from) if self._store else ():
             tags = run.data.tags
             if tags.get(STEP) == step.name and tags.get(fingerprint.TAG) == held.digest and _has_finished(run):
                 assert self._store
                 return None if self._store.damage(run) else run
         return None
-
-    def _runs_before(self) -> Iterator[Any]:
-        """Give the steps' runs of the pipeline that is gone on with, and of those that it went on from."""
-        run_id, seen = self.asked.resumed_from, set[str]()
-        while self._store and run_id and run_id not in seen:
-            seen.add(run_id)
-            yield from self._store.below(run_id)
-            run_id = self._store.run(run_id).data.tags.get("dlops.resumed_from", "")
 
     def _cached(self, held: Ingredients) -> tuple[Any, str]:
         """Find a finished run of the same ingredients whose outputs are as they were; else say what is wrong."""

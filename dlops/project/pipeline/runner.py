@@ -26,23 +26,23 @@ from dlops.project.pipeline.asked import Asked
 from dlops.project.pipeline.attempt import Attempt, News
 from dlops.project.pipeline.definition import Step
 from dlops.project.pipeline.fingerprint import ARTIFACT as FINGERPRINT
-from dlops.project.pipeline.finished import Store, unreachable
+from dlops.project.pipeline.finished import STEP, Store, unreachable
 from dlops.project.pipeline.planning import Look, Planner
 from dlops.project.pipeline.progress import OVER, USABLE, StepProgress
 from dlops.project.pipeline.results import Result
 from dlops.targets.interface import Event
 from dlops.targets.local import Local
 from dlops.targets.names import named
-from dlops.worker import tracking
+from dlops.worker import reaper, tracking
 from dlops.worker.__main__ import work
 from dlops.worker.forks import Forks, is_possible
 
-VARIABLE = "DLOPS_PIPELINE"
-"""Environment variable with what was asked for, secrets included."""
-_OWN = (VARIABLE, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "DLOPS_PROGRESS", "DLOPS_ORIGINS", "PYTHONSAFEPATH")
+_OWN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "DLOPS_PROGRESS", "DLOPS_ORIGINS", "PYTHONSAFEPATH")
 """Variables of this process that are no step's."""
 _TELL = 1.0
 """Seconds between two accounts of how it is."""
+_LONGEST_END = 240.0
+"""Seconds in which a run elsewhere reads that it is to end and does, or is taken for lost."""
 _PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds before a step is tried again; twice as many each time."""
 _NEED_NOT_RUN = (progress.CACHED, progress.TAKEN, progress.LEFT_OUT)
@@ -79,6 +79,7 @@ class Runner:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_end)
+        self._wait_for_those_before()
         while self._go_on():
             self._tell()
             self._take_news()
@@ -90,6 +91,30 @@ class Runner:
     def steps(self) -> list[StepProgress]:
         """How each step is."""
         return list(self._steps.values())
+
+    def _wait_for_those_before(self) -> None:
+        """Wait for the steps of the pipeline that is gone on with: where they run elsewhere, they may still be ending.
+
+        Raises:
+            UnreachableError: one does not end.
+        """
+        before, told = self._planner.asked.resumed_from, set[str]()
+        if not before:
+            return
+        self._store.asked(lambda: reaper.end_steps(self._store.client, self._store.run(before)))
+        deadline = time.monotonic() + _LONGEST_END
+        while not self._asked_to_end and (open_runs := self._store.open_below(before)):
+            for run in open_runs:
+                name, run_id = run.data.tags[STEP], run.info.run_id
+                if time.monotonic() > deadline:
+                    raise UnreachableError(
+                        f"{name} of the pipeline before still runs: run {run_id} was asked to end.",
+                        hint=f"`dlops cancel {run_id}` ends it; then `dlops resume` goes on.",
+                    )
+                if run_id not in told:
+                    told.add(run_id)
+                    self._say(name, f"waits until run {run_id} of the pipeline before has ended")
+            time.sleep(_TELL)
 
     def _go_on(self) -> bool:
         """Start what may start; say whether there is anything to wait for."""
@@ -295,18 +320,16 @@ def _plain(error: DlopsError) -> str:
     return f"{error.message.removeprefix('error: ')}\n{printed}".strip()
 
 
-def main(environ: Mapping[str, str]) -> int:
-    """Run the pipeline that the environment holds, below the run that it names; give the exit status."""
-    asked, run_id = Asked.from_json(environ[VARIABLE]), environ["MLFLOW_RUN_ID"]
+def main(given: str, environ: Mapping[str, str]) -> int:
+    """Run the pipeline that is given, as JSON, below the run that the environment names; give the exit status."""
+    asked, run_id = Asked.from_json(given), environ["MLFLOW_RUN_ID"]
     experiment_id, account = environ["MLFLOW_EXPERIMENT_ID"], Path(environ["DLOPS_PROGRESS"])
     for name in _OWN:
         os.environ.pop(name, None)
-    here = Path.cwd()
     tracking.load(asked.tracking_uri)
     forks = Forks(work) if is_possible() else None  # now, before there are threads, and a store that is open
     try:
         client = tracking.connect(asked.tracking_uri, str(folders.cache() / "locks"))
-        os.chdir(here)  # it moves to a local store's folder
         store = Store(client, experiment_id, asked.tracking_uri)
         experiment = store.asked(lambda: client.get_experiment(experiment_id)).name  # of a run that somebody else made
         asked = replace(asked, experiment=experiment)
@@ -332,6 +355,6 @@ def _explain(error: DlopsError, run_id: str, client: Any) -> int:
 
 
 if __name__ == "__main__":
-    code = main(os.environ)
+    code = main(sys.stdin.read(), os.environ)
     sys.stdout.flush()
     os._exit(code)  # threads of a tracking client take their time to end

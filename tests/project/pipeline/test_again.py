@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
@@ -32,11 +33,16 @@ def recorded(client, store):
         tags = {"dlops.step": "run", reaper.PIPELINE: text if tag else "pipeline.json"}
         run_id = client.create_run("0", tags=tags).info.run_id
         client.log_text(run_id, text, "pipeline.json")
-        client.set_terminated(run_id, status)
+        if status != "RUNNING":
+            client.set_terminated(run_id, status)
+        made.append(run_id)
         runs = Runs(store)
         return runs, runs.one(run_id)
 
-    return of
+    made: list[str] = []
+    yield of
+    for run_id in made:
+        client.set_terminated(run_id)
 
 
 @pytest.mark.parametrize("tag", [True, False])
@@ -50,9 +56,9 @@ def test_what_was_asked_is_asked_again_and_more(recorded, folder, tag):
 
 @pytest.mark.parametrize(("status", "told"), [("FINISHED", "has finished"), ("RUNNING", "is still running")])
 def test_what_needs_no_going_on(recorded, folder, status, told):
-    runs, run = recorded(ASKED)
+    runs, run = recorded(ASKED, status)
     with pytest.raises(UsageError, match=told):
-        again.resumed(runs, dataclasses.replace(run, status=status), Request(step="", uri=str(folder)))
+        again.resumed(runs, run, Request(step="", uri=str(folder)))
 
 
 def test_a_rerun_forces_all_that_was_chosen(recorded, folder):
@@ -78,3 +84,47 @@ def test_a_run_that_tells_nothing(client, store, folder):
     runs = Runs(store)
     with pytest.raises(UsageError, match="does not say which pipeline"):
         again.resumed(runs, runs.one(run_id), Request(step="", uri=str(folder)))
+
+
+def test_a_rerun_has_the_data_and_the_results_of_then(recorded, client, folder):
+    steps = {"one": {"parameters": {"n": "1"}}, "two": {"parameters": {"x": "${one.x}", "k": "2"}}}
+    asked = dataclasses.replace(ASKED, steps=steps, only=("two",), lock="torch==2.9")
+    runs, run = recorded(asked, "FINISHED")
+    resolved = {"dlops.resolved.x": "/t@3", "dlops.resolved.k": "tiny@abc", "dlops.resolved.other": "y"}
+    one, two = (client.create_run("0", tags=tags).info.run_id for tags in ({}, resolved))
+    for name in ("x", "k"):
+        client.log_param(two, name, "1")
+    ran = [{"name": "one", "run_id": one}, {"name": "two", "run_id": two}, {"name": "three"}]
+    client.log_text(run.run_id, json.dumps({"steps": ran}), "summary.json")
+    found = again.rerun_of(runs, run, Request(step="", uri=str(folder)))
+    assert found.taken == {"one": one}, "not what is the latest now"
+    assert found.given == {"two": {"k": "tiny@abc"}}, "what one gives is what it gave then, or gives anew"
+    assert (found.force, found.lock) == (("two",), "torch==2.9")
+    asked_anew = again.rerun_of(runs, run, Request(step="", uri=str(folder), given={"two.k": "5"}, environment="local"))
+    assert (asked_anew.given, asked_anew.lock) == ({"two": {"k": "5"}}, "")
+    for run_id in (one, two):
+        client.set_terminated(run_id)
+
+
+def test_the_environment_of_a_rerun_is_that_of_its_steps(recorded, client, folder):
+    runs, run = recorded(ASKED, "FINISHED")
+    below = {"mlflow.parentRunId": run.run_id, reaper.PIPELINE_STEP: "two", "mlflow.project.env": "uv"}
+    step = client.create_run("0", tags=below).info.run_id
+    client.log_text(step, "numpy==2.0", "environment.lock")
+    assert again.rerun_of(runs, run, Request(step="", uri=str(folder))).lock == "numpy==2.0"
+    assert again.rerun_of(runs, run, Request(step="", uri=str(folder), environment="local")).lock == ""
+    client.set_terminated(step)
+
+
+def test_what_a_rerun_was_pinned_to_is_gone_on_with(recorded, folder):
+    runs, run = recorded(dataclasses.replace(ASKED, lock="torch==2.9", taken={"one": "r1"}))
+    found = again.resumed(runs, run, Request(step="", uri=str(folder)))
+    assert (found.lock, found.taken) == ("torch==2.9", {"one": "r1"})
+    assert again.resumed(runs, run, Request(step="", uri=str(folder), environment="uv")).lock == ""
+
+
+def test_a_record_of_another_version_is_told_as_such(recorded, client, folder):
+    runs, run = recorded(ASKED, tag=False)
+    client.log_text(run.run_id, json.dumps({**json.loads(ASKED.to_json()), "newer": 1}), "pipeline.json")
+    with pytest.raises(UsageError, match="by another version of dlops"):
+        again.resumed(runs, run, Request(step="", uri=str(folder)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,24 @@ def test_a_store_that_does_not_answer(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(UnreachableError, match="did not answer"):
         Store.opened("http://me:secret-pass@127.0.0.1:9", "toy")
+
+
+def test_what_still_runs_of_the_pipelines_before(client, store):
+    opened, tags = Store.opened(store, "Default"), {}
+    first = client.create_run("0").info.run_id
+    second = client.create_run("0", tags={"dlops.resumed_from": first}).info.run_id
+    worker = {"host": "another", "boot": "b", "pid": "1", "started": "1"}
+    made = []
+    for parent, age in [(first, 0), (second, 0), (second, 1000), (second, None)]:
+        tags = {finished.STEP: "one", finished.PARENT: parent}
+        if age is None:
+            tags["dlops.handle"] = "a service"
+        else:
+            beat = str(int(time.time() - age))
+            tags |= {"dlops.worker": json.dumps(worker), "dlops.heartbeat": beat, "dlops.handle": "h"}
+        made.append(client.create_run("0", tags=tags).info.run_id)
+    assert {run.info.run_id for run in opened.before(second)} == set(made)
+    assert [run.info.run_id for run in opened.open_below(second)] == [made[1]]
+    assert client.get_run(made[2]).info.status == "FAILED", "its machine is taken for lost"
+    for run_id in (first, second, made[0], made[1], made[3]):
+        client.set_terminated(run_id)

@@ -98,3 +98,18 @@ def test_what_the_store_has_deleted_is_noticed(client, given):
 @pytest.mark.parametrize("text", ["", "[]", "null", '{"a": 1}', '{"a": {"b": 1}}'])
 def test_a_manifest_that_cannot_be_read_says_nothing(text):
     assert outputs.read(text) == {}
+
+
+def test_a_file_of_a_bucket_is_told_by_its_state(client):
+    import fsspec
+
+    bucket = fsspec.filesystem("memory")
+    bucket.pipe("/models/weights.bin", b"one")
+    values = {"model": "memory://models/weights.bin", "url": "http://127.0.0.1:9/page", "job": "odd://x/y"}
+    kept = outputs.manifest(client, values)
+    assert kept["model"].keys() == {"memory://models/weights.bin"}
+    assert outputs.damage(client, values, kept) == ""
+    bucket.pipe("/models/weights.bin", b"two")
+    assert outputs.damage(client, values, kept).startswith("its model is damaged: ")
+    bucket.rm("/models/weights.bin")
+    assert outputs.damage(client, values, kept).startswith("its model is gone: ")

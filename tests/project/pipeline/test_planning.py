@@ -243,3 +243,25 @@ def test_a_resumed_pipeline_takes_what_had_finished_even_if_it_is_forced(planner
     assert request.given["resume_from"] == runs["three"]
     assert request.tags.items() >= {"mlflow.parentRunId": "parent", "dlops.resumed_from": runs["three"]}.items()
     client.set_terminated(parent)
+
+
+def test_what_nobody_can_tell_is_no_hit_but_what_had_finished_is_gone_on_with(planner, finish, folder, client):
+    edit(folder, "{n: 3}", "{source: 'reviews@7'}")
+    made = planner()
+    look = made.look(made.pipeline.steps["one"], {})
+    assert look.ingredients.uncertain == look.why != ""
+    parent = client.create_run(made._store.experiment_id).info.run_id
+    run = finish(made, look, parent=parent, x="one-3")
+    assert states(planner())["one"] == ("will run", look.why)
+    found = next(look for look in planner(resumed_from=parent).all() if look.step.name == "one")
+    assert (found.state, found.result.run_id) == ("cached", run)
+    client.set_terminated(parent)
+
+
+def test_what_is_not_chosen_is_taken_from_the_run_that_is_named(planner, done, finish, folder):
+    runs = done()
+    edit(folder, "{n: 3}", "{n: 4}")
+    made = planner()
+    finish(made, made.look(made.pipeline.steps["one"], {}), x="one-4")
+    looks = {look.step.name: look for look in planner(only=("two",), taken={"one": runs["one"]}).all()}
+    assert (looks["one"].state, looks["one"].result.run_id) == ("taken", runs["one"])

@@ -195,3 +195,28 @@ def test_no_secret_is_kept(toy, tmp_path):
     assert "'one.api_key' needs its value again" in refused.stderr
     again = toy.shell.json("rerun", document["run_id"], "one.api_key=other", "two.x=b")
     assert again["status"] == "FINISHED"
+
+
+def test_what_still_ends_elsewhere_is_waited_for(toy):
+    toy.tell("two", "fail 9")
+    failed = toy.shell.json("run", exit_code=4)
+    store = client(toy)
+    run = store.get_run(failed["run_id"])
+    worker = json.dumps({"host": "another", "boot": "b", "pid": "1", "started": "1"})
+    tags = {"mlflow.parentRunId": failed["run_id"], "dlops.pipeline.step": "two", "dlops.worker": worker}
+    beat = {"dlops.heartbeat": str(int(time.time()))}
+    other = store.create_run(run.info.experiment_id, tags={**tags, **beat}).info.run_id
+    toy.tell("two", "")
+    toy.ran()
+    process = toy.shell.start("resume", failed["run_id"])
+    deadline = time.monotonic() + 60
+    while "dlops.cancel" not in store.get_run(other).data.tags:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1)
+    assert toy.ran() == [], "it was asked to end and has not ended yet"
+    store.set_terminated(other, "KILLED")
+    store.set_tag(other, "dlops.exit_code", "-15")
+    out, told = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert f"two   ▸ waits until run {other} of the pipeline before has ended" in out + told
