@@ -28,6 +28,7 @@ from dlops.project.pipeline.definition import Step
 from dlops.project.pipeline.fingerprint import ARTIFACT as FINGERPRINT
 from dlops.project.pipeline.finished import STEP, Store, unreachable
 from dlops.project.pipeline.planning import Look, Planner
+from dlops.project.pipeline.printing import Printer
 from dlops.project.pipeline.progress import OVER, USABLE, StepProgress
 from dlops.project.pipeline.results import Result
 from dlops.targets.interface import Event
@@ -67,7 +68,7 @@ class Runner:
         """Step that is tried again → when, and the run that it goes on from."""
         self._errors: dict[str, DlopsError] = {}
         self._news: News = SimpleQueue()
-        self._unfinished_lines: dict[str, str] = {}
+        self._printer = Printer(self._steps)
         self._asked_to_end = 0
         self._told = 0.0
 
@@ -113,7 +114,7 @@ class Runner:
                     )
                 if run_id not in told:
                     told.add(run_id)
-                    self._say(name, f"waits until run {run_id} of the pipeline before has ended")
+                    self._printer.say(name, f"waits until run {run_id} of the pipeline before has ended")
             time.sleep(_TELL)
 
     def _go_on(self) -> bool:
@@ -141,7 +142,7 @@ class Runner:
         stopped = [name for name in step.before if self._steps[name].state in OVER - USABLE]
         if stopped:
             now.state, now.why = progress.SKIPPED, f"{stopped[0]} {self._what_became_of(stopped[0])}"
-            self._say(step.name, f"skipped: {now.why}")
+            self._printer.say(step.name, f"skipped: {now.why}")
             yield True
         elif all(self._steps[name].state in USABLE for name in step.before) and len(self._attempts) < self._parallel:
             self._begin(step, now, self._planner.unfinished)
@@ -154,7 +155,7 @@ class Runner:
             now.why = look.why
             if look.state == progress.SKIPPED:
                 now.state = progress.SKIPPED
-                self._say(step.name, f"skipped: {look.why}")
+                self._printer.say(step.name, f"skipped: {look.why}")
             elif look.state in _NEED_NOT_RUN:
                 self._take(look, now)
             else:
@@ -179,7 +180,7 @@ class Runner:
             self._results[now.name] = look.result
             now.run_id, now.outputs, now.seconds = look.result.run_id, look.result.outputs, look.result.seconds
         if look.state != progress.LEFT_OUT:
-            self._say(now.name, f"{look.state}: {look.why}, run {now.run_id}")
+            self._printer.say(now.name, f"{look.state}: {look.why}, run {now.run_id}")
 
     def _launch(self, look: Look, resumed: str) -> None:
         name = look.step.name
@@ -187,7 +188,7 @@ class Runner:
         now.state, now.began, now.attempts, now.run_id = progress.RUNNING, time.monotonic(), now.attempts + 1, ""
         goes_on = f", from where run {resumed} was" if resumed else ""
         where = "" if now.target == "local" else f" on {now.target}"
-        self._say(name, f"runs{where}{goes_on}: {now.why}")
+        self._printer.say(name, f"runs{where}{goes_on}: {now.why}")
         target = Local(self._forks) if now.target == "local" else named(now.target, look.step.kind)
         request = self._planner.request(look, self._run_id, resumed=resumed)
         artifacts = {FINGERPRINT: json.dumps(look.ingredients.document())} if look.ingredients else {}
@@ -209,7 +210,7 @@ class Runner:
             self._on_the_way(now, news)
             return
         del self._attempts[name]
-        self._flush(name)
+        self._printer.flush(name)
         now.seconds = time.monotonic() - now.began
         error = news if isinstance(news, DlopsError) else news.error
         if isinstance(news, Outcome):
@@ -223,20 +224,20 @@ class Runner:
             run_id=news.run_id, outputs=news.outputs, metrics=news.metrics, seconds=news.duration_s
         )
         keeping.manifest(self._store, news)
-        self._say(name, f"finished in {now.seconds:.1f} s, run {now.run_id}")
+        self._printer.say(name, f"finished in {now.seconds:.1f} s, run {now.run_id}")
 
     def _on_the_way(self, now: StepProgress, event: Event) -> None:
         match event["event"]:
             case "started":
                 now.run_id = event["run_id"]
             case "output":
-                self._print(now.name, event["text"])
+                self._printer.add(now.name, event["text"])
             case "progress":
                 done, total = event.get("done"), event.get("total")
                 count = f"{done}/{total}" if total else ""
                 now.told = f"{event.get('text', '')} {count}".strip()
             case "warning" | "waiting":
-                self._say(now.name, event["text"])
+                self._printer.say(now.name, event["text"])
 
     def _ended_badly(self, now: StepProgress, error: DlopsError) -> None:
         look, retries = self._looks[now.name], self._planner.pipeline.steps[now.name].retries
@@ -245,7 +246,7 @@ class Runner:
             pause = min(_LONGEST_PAUSE, _PAUSE * 2.0 ** (now.attempts - 1))
             self._again[now.name] = time.monotonic() + pause, self._planner.goes_on(look, now.run_id)
             now.state = progress.WAITING
-            self._say(
+            self._printer.say(
                 now.name, f"failed, attempt {now.attempts} of {retries + 1}; again in {pause:.0f} s: {error.message}"
             )
             return
@@ -258,7 +259,7 @@ class Runner:
             progress.REFUSED if isinstance(error, GateFailed) else progress.ENDED if interrupted else progress.FAILED
         )
         now.error = _plain(error)
-        self._say(now.name, f"{self._what_became_of(now.name)}: {error.message.removeprefix('error: ')}")
+        self._printer.say(now.name, f"{self._what_became_of(now.name)}: {error.message.removeprefix('error: ')}")
 
     def _what_became_of(self, name: str) -> str:
         return {
@@ -295,23 +296,6 @@ class Runner:
         if at_once or time.monotonic() > self._told + _TELL / 4:
             self._told = time.monotonic()
             progress.write(self._account, self.steps)
-
-    def _print(self, name: str, text: str) -> None:
-        """Print what a step prints, each whole line after the step's name."""
-        *lines, rest = (self._unfinished_lines.pop(name, "") + text).split("\n")
-        self._unfinished_lines[name] = rest
-        for line in lines:
-            self._say(name, line, mark="│")
-
-    def _flush(self, name: str) -> None:
-        if rest := self._unfinished_lines.pop(name, ""):
-            self._say(name, rest, mark="│")
-
-    def _say(self, name: str, text: str, mark: str = "▸") -> None:
-        width = max(map(len, self._steps))
-        for line in text.splitlines() or [""]:
-            sys.stdout.write(f"{name:{width}} {mark} {line}\n")
-        sys.stdout.flush()
 
 
 def _plain(error: DlopsError) -> str:
