@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -173,4 +174,5 @@ class _Worker:
         return self._loop.run(_answered(self._pool, window, self._gate))  # type: ignore[no-any-return]
 
     def __del__(self) -> None:
-        self._stack.close()
+        if not sys.is_finalizing():  # threads are no more then, and the engine's process ends by itself
+            self._stack.close()
