@@ -183,7 +183,8 @@ class Runs:
         if worker is None and reaper.HANDLE not in run.data.tags:
             raise UsageError(f"Run {found.run_id} was not launched by dlops, which cannot end it.")
         self._asked(lambda: self._client.set_tag(found.run_id, "dlops.cancel", str(int(time.time()))))
-        if worker and processes.alive(worker):
+        sent = reaper.HANDLE in run.data.tags  # its cluster tells it, also on this machine: told twice, it is killed
+        if worker and not sent and processes.alive(worker):
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it ends meanwhile, or reads the tag
                 os.kill(int(worker["pid"]), signal.SIGTERM)
         jobs.ask_to_end(self._client, run)

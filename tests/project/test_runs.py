@@ -131,6 +131,19 @@ def test_cancel_asks_by_tag_and_by_signal_and_waits(client, found, made):
         worker.communicate()
 
 
+def test_a_worker_of_a_cluster_gets_no_signal_of_ours_beside_that_of_its_cluster(client, found, made):
+    worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        tags = {"dlops.target": "far", reaper.HANDLE: "{}", "dlops.heartbeat": str(int(time.time()))}
+        tags["dlops.worker"] = json.dumps(processes.identity(worker.pid))
+        with pytest.raises(UnreachableError, match="asked to end and has not"):
+            found.cancel(made("RUNNING", **tags), patience=0.3)
+        assert worker.poll() is None, "though it is on this machine"
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
 def test_a_worker_elsewhere_that_does_not_answer_is_told(client, found, made):
     run_id = made("RUNNING", **{"dlops.worker": json.dumps({**processes.identity(os.getpid()), "host": "another"})})
     with pytest.raises(UnreachableError, match="asked to end and has not"):
