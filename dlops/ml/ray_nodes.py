@@ -9,8 +9,9 @@ import runpy
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dlops.errors import StepFailed, UsageError
@@ -64,14 +65,14 @@ def joined(nodes: int, *, gpus: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def connect() -> None:
-    """Connect to the cluster of RAY_ADDRESS, as a job whose processes find what lies in this folder."""
+def connect(environment: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Connect to the cluster of RAY_ADDRESS, as a job whose processes find what lies here, and these variables."""
     import ray
 
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # the job's own folder is that of its package
     ray.init(
         address=os.environ["RAY_ADDRESS"],
-        runtime_env={"working_dir": str(Path.cwd())},
+        runtime_env={"working_dir": str(Path.cwd()), "env_vars": dict(environment)},
         logging_level=logging.ERROR,
         log_to_driver=False,
     )

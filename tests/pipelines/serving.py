@@ -84,7 +84,7 @@ def serving(steps, model, *words, ends_with=130, **environ):
         process.stdout.close()
 
 
-def under_load(server, work):
+def under_load(server, work, *, clients=3, text="good"):
     """Let clients ask while something is done; give the statuses, and for each answer its version and its moments."""
     over = threading.Event()
     found = []
@@ -95,12 +95,12 @@ def under_load(server, work):
             while not over.is_set():
                 began = time.time()
                 try:
-                    told = session.post(f"{server.url}/predict", json={"text": "good"}, timeout=60)
+                    told = session.post(f"{server.url}/predict", json={"text": text}, timeout=60)
                     found.append((told.status_code, told.headers.get("X-Model-Version"), began, time.time()))
                 except requests.ConnectionError:
                     found.append((0, None, began, time.time()))
 
-    threads = [threading.Thread(target=ask) for _ in range(3)]
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
     for thread in threads:
         thread.start()
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -26,6 +25,10 @@ pytestmark = [
 ]
 
 
+REPORT = 2.0
+"""Seconds after which what a replica has done is told by all."""
+
+
 def replicas(server):
     """Count the texts that each replica says it has answered."""
     told = Counter()
@@ -37,10 +40,19 @@ def replicas(server):
 
 
 def answering(server):
-    """Ask several at once, and count the replicas that have answered anything: one alone asks the nearest."""
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(lambda _: server.post("/predict", {"text": "a good film"}).ok, range(24)))
-    return len(replicas(server))
+    """Ask over one connection, thus at one node, and count the replicas that have answered meanwhile."""
+    time.sleep(REPORT)
+    before = replicas(server)
+    with requests.Session() as session:
+        session.headers.update(server.headers)
+        assert all(session.post(f"{server.url}/predict", json={"text": "good"}).ok for _ in range(24))
+    time.sleep(REPORT)
+    return len(replicas(server) - before)
+
+
+def busy(server):
+    """Count the replicas that have answered anything."""
+    return sum(count > 0 for count in replicas(server).values())
 
 
 def until(condition, seconds=90, told=()):
@@ -95,6 +107,16 @@ def test_replicas_answer_as_one_server_and_outlive_a_node(steps, log_words, node
         seen = under_load(server, lose)
         assert {status for status, _, began, _ in seen if began > lost[0]} == {200}
         until(lambda: answering(server) == 2)
+
+
+def test_replicas_are_added_while_many_ask(steps, words, nodes):
+    cluster = {"RAY_ADDRESS": nodes.address, "PYTHONPATH": str(ROOT), **LOOPBACK}
+    with serving(steps, words, "max_replicas=2", **cluster) as server:
+        server.wait_for("^Replica ")
+        assert sum(line.startswith("Replica ") for line in server.lines) == 1
+        found = under_load(server, lambda: until(lambda: busy(server) == 2, 240, server.lines), clients=6, text="slow")
+        assert {status for status, *_ in found} == {200}
+        assert sum(line.startswith("Replica ") for line in server.lines) == 2
 
 
 def test_who_launched_it_is_killed_and_it_goes(steps, words, nodes):

@@ -46,6 +46,9 @@ _ROOM = 2048
 """Requests that are let through to a replica: how many may wait is for the server to say, and to tell."""
 _DEEP = 2
 """Requests of each process that a replica has before others are added."""
+_ALIKE = {f"RAY_SERVE_PROXY_PREFER_LOCAL_{near}_ROUTING": "0" for near in ("NODE", "AZ")}
+"""What lets Ray Serve give a request to an idle replica, not to that of the node where it came in, however busy: most
+clients know one address, and the other replicas would have nothing to do."""
 _AFTER = 5.0
 """Seconds beyond those of the draining after which a replica is killed."""
 
@@ -83,7 +86,7 @@ def run(settings: Serve, ready: listening.Ready) -> None:
 def _connected() -> Iterator[None]:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     with listening.handlers_kept():  # Ray takes the signals, and would end the step as it does
-        ray_nodes.connect()
+        ray_nodes.connect(_ALIKE)
     try:
         yield
     finally:
