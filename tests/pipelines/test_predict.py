@@ -54,12 +54,12 @@ def log_words(steps, tmp_path):
     told = pd.DataFrame({"label": ["positive"], "score": [0.5], "scores": [{"positive": 0.5, "negative": 0.5}]})
     taken = infer_signature(pd.DataFrame({"text": ["a text"]}), told)
 
-    def log(wrong="False"):
+    def log(wrong="False", experiment="0"):
         """Log one that raises where `wrong` (of `model_input`) holds."""
         file = tmp_path / "words.py"
         file.write_text(CODE.replace("{wrong}", wrong))
         mlflow.set_tracking_uri(steps.environ["MLFLOW_TRACKING_URI"])
-        with mlflow.start_run(experiment_id="0"):
+        with mlflow.start_run(experiment_id=experiment):
             info = mlflow.pyfunc.log_model(name="words", python_model=str(file), signature=taken, pip_requirements=[])
         mlflow.set_tracking_uri(None)
         return info.model_uri

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -53,6 +54,11 @@ class RayCluster:
         """Count the nodes that live."""
         answer = urllib.request.urlopen(f"{self.address}/nodes?view=summary", timeout=20).read().decode()
         return answer.count('"state": "ALIVE"') or answer.count('"state":"ALIVE"')
+
+    def served(self) -> dict[str, str]:
+        """Give what Ray Serve has there, if it is there at all: the names of applications, and their states."""
+        answer = urllib.request.urlopen(f"{self.address}/api/serve/applications/", timeout=60).read()
+        return {name: found["status"] for name, found in json.loads(answer)["applications"].items()}
 
     def names(self) -> list[str]:
         """List the nodes that were started and not killed, the head first."""
