@@ -26,7 +26,7 @@ _RECENT = 0.1
 """Weight of the last batch in what a row takes."""
 _MEMORY = 10.0
 """Seconds after which a row counts for a third of what it did, where demand is held against what can be answered."""
-_TOO_MUCH = 1.5
+_TOO_MUCH = 1.4
 """Times as many rows asked as answered that are no mere pause."""
 
 
@@ -160,10 +160,14 @@ class Pool:
             EngineError: the engine refuses one of them.
             WorkerDied: two processes ended over one of them.
         """
-        before = sum(min(other.waiting, self.plan.batch) for other in self._queue)  # everybody has their turn
         self._demand.asked(len(rows))
-        if before >= (self.plan.bound if self._demand.is_too_much else max(self.plan.bound, self.plan.burst)):
-            raise QueueFull(before * self._pace / max(1, self.plan.workers))
+        if self._demand.is_too_much:
+            self._shed()
+            bound = self.plan.bound
+        else:
+            bound = max(self.plan.bound, self.plan.burst)
+        if (before := self._before()) >= bound:
+            raise self._full(before)
         if not rows:
             return []
         asked = _Asked(rows, asyncio.get_running_loop().create_future(), [None] * len(rows), left=len(rows))
@@ -176,6 +180,29 @@ class Pool:
                 self._queue.remove(asked)
                 self.waiting -= asked.waiting
         return [one for one in asked.answers if one is not None]
+
+    def _before(self) -> int:
+        """Give how many rows are answered before those of who comes now: everybody has their turn."""
+        return sum(min(asked.waiting, self.plan.batch) for asked in self._queue)
+
+    def _full(self, before: int) -> QueueFull:
+        return QueueFull(before * self._pace / max(1, self.plan.workers))
+
+    def _shed(self) -> None:
+        """Refuse those beyond the bound who wait, and were let in as if after a pause: the first, who waited longest.
+
+        The others are answered as soon as ever, where those who come last would all be late.
+        """
+        before = self._before()
+        for asked in [*self._queue]:
+            if before <= self.plan.bound:
+                return
+            if asked.taken or asked.again or asked.answered.done():
+                continue  # parts of it are being answered
+            before -= min(asked.waiting, self.plan.batch)
+            self._queue.remove(asked)
+            self.waiting -= asked.waiting
+            asked.answered.set_exception(self._full(before))
 
     async def drained(self) -> None:
         """Wait until nothing waits, and nothing is computed."""

@@ -126,3 +126,24 @@ def test_rows_beyond_the_bound_are_let_in_after_a_pause_alone(counting):
 
     before, after = asyncio.run(ask())
     assert before > after > 0
+
+
+def test_who_waited_longest_is_refused_when_a_burst_turns_out_to_be_too_much(counting):
+    async def ask():
+        pool = Pool(counting, Plan(workers=1, batch=1, bound=2, burst=8))
+        await pool.start()
+        try:
+            pool._demand.answered(1000)
+            many = [asyncio.create_task(pool.answers([["a text"]])) for _ in range(8)]
+            await asyncio.sleep(0)
+            assert pool.waiting == 8
+            pool._demand.asked(10_000)
+            with pytest.raises(QueueFull):
+                await pool.answers([["another"]])
+            assert pool.waiting == 2
+            return await asyncio.gather(*many, return_exceptions=True)
+        finally:
+            await pool.stop()
+
+    found = [isinstance(row, QueueFull) for row in asyncio.run(ask())]
+    assert found == [True] * 6 + [False] * 2
