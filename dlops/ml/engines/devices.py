@@ -42,6 +42,7 @@ def plan(
         wait=wait,
         bound=bound or WAITING * batch * workers,
         burst=0 if bound else BURST * WAITING * batch * workers,
+        crowd=0 if bound else WAITING * batch * workers // 2,
         seconds=seconds,
         clean=clean,
         mixed=mixed,

@@ -26,6 +26,8 @@ _RECENT = 0.1
 """Weight of the last batch in what a row takes."""
 _MEMORY = 10.0
 """Seconds after which a row counts for a third of what it did, where demand is held against what can be answered."""
+_ENOUGH = 50
+"""Rows answered lately that tell what can be answered."""
 _TOO_MUCH = 1.4
 """Times as many rows asked as answered that are no mere pause."""
 
@@ -55,6 +57,8 @@ class Plan:
     """Rows that may be before those of a new request; of a request that has more than a batch, only a batch is."""
     burst: int = 0
     """Rows, if more, that may be where far more are asked than answered for a moment alone: the machine stood still."""
+    crowd: int = 0
+    """Rows, if fewer, that may be before while more is asked than is answered: a longer queue makes all late alone."""
     seconds: float = 60.0
     """Seconds that a request may take."""
     clean: bool = False
@@ -87,6 +91,11 @@ class Demand:
     def is_too_much(self) -> bool:
         """Whether more is asked than can be answered; else what waits has gathered in a pause, and is gone soon."""
         return self._asked > _TOO_MUCH * self._answered
+
+    @property
+    def is_known(self) -> bool:
+        """Whether enough was answered to tell: not when a server has just begun."""
+        return self._answered > _ENOUGH
 
     def _age(self) -> None:
         now = self._clock()
@@ -161,11 +170,13 @@ class Pool:
             WorkerDied: two processes ended over one of them.
         """
         self._demand.asked(len(rows))
-        if self._demand.is_too_much:
-            self._shed()
-            bound = self.plan.bound
-        else:
+        if not self._demand.is_too_much:
             bound = max(self.plan.bound, self.plan.burst)
+        elif self._demand.is_known and self.plan.crowd:
+            bound = self.plan.crowd
+            self._shed(bound)
+        else:
+            bound = self.plan.bound
         if (before := self._before()) >= bound:
             raise self._full(before)
         if not rows:
@@ -188,14 +199,14 @@ class Pool:
     def _full(self, before: int) -> QueueFull:
         return QueueFull(before * self._pace / max(1, self.plan.workers))
 
-    def _shed(self) -> None:
+    def _shed(self, bound: int) -> None:
         """Refuse those beyond the bound who wait, and were let in as if after a pause: the first, who waited longest.
 
         The others are answered as soon as ever, where those who come last would all be late.
         """
         before = self._before()
         for asked in [*self._queue]:
-            if before <= self.plan.bound:
+            if before <= bound:
                 return
             if asked.taken or asked.again or asked.answered.done():
                 continue  # parts of it are being answered

@@ -130,7 +130,7 @@ def test_rows_beyond_the_bound_are_let_in_after_a_pause_alone(counting):
 
 def test_who_waited_longest_is_refused_when_a_burst_turns_out_to_be_too_much(counting):
     async def ask():
-        pool = Pool(counting, Plan(workers=1, batch=1, bound=2, burst=8))
+        pool = Pool(counting, Plan(workers=1, batch=1, bound=4, burst=8, crowd=2))
         await pool.start()
         try:
             pool._demand.answered(1000)
