@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def rerun_of(runs: Runs, run: Run, request: Request) -> Asked:
     code = rerun.of_its_code(runs, run, request)
     asked = _recorded(runs, run, request, "rerun")
     chosen = replace(asked, force=()).selection.names(asked.pipeline(Path()))
-    then = {name: runs.one(run_id) for name, run_id in _steps(runs, run).items()}
+    then = _steps(runs, run)
     stood_for = _resolved(asked, {name: then[name] for name in chosen & then.keys()})
     return replace(
         with_overrides(asked, {**stood_for, **request.given}),
@@ -106,13 +107,18 @@ def _masked(held: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{step}.{name}" for name, value in values.items() if masking.MASK in json.dumps(value))
 
 
-def _steps(runs: Runs, run: Run) -> dict[str, str]:
+def _steps(runs: Runs, run: Run) -> dict[str, Run]:
     """Give the run whose results each step of a pipeline has had: its own, or the one that it was taken from."""
     try:
         steps = json.loads(runs.text(run.run_id, SUMMARY))["steps"]
-        return {step["name"]: step["run_id"] for step in steps if step.get("run_id")}
+        ran = {step["name"]: step["run_id"] for step in steps if step.get("run_id")}
     except (ValueError, KeyError, TypeError):  # it was ended before it could say so
-        return {step.pipeline_step: step.run_id for step in runs.below(run.run_id)}
+        return {step.pipeline_step: step for step in runs.below(run.run_id)}
+    found = {}
+    for name, run_id in ran.items():
+        with suppress(UsageError):  # it was deleted since
+            found[name] = runs.one(run_id)
+    return found
 
 
 def _resolved(asked: Asked, then: Mapping[str, Run]) -> dict[str, str]:

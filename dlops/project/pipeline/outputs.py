@@ -90,8 +90,8 @@ def _files(client: MlflowClient, value: str) -> Iterator[tuple[str, list[Any]]]:
         yield from _of_table(value)
     elif value.startswith(("/", "file:")):
         yield from _of_place(_local(value) or Path(value), value)
-    elif _IN_A_BUCKET.match(value):
-        yield value, [0, _state(value)]
+    elif _IN_A_BUCKET.match(value) and (state := _state(value)):
+        yield value, [0, state]
 
 
 def _of_artifacts(place: str, listed: Callable[[str | None], Any], value: str) -> Iterator[tuple[str, list[Any]]]:
@@ -144,16 +144,10 @@ def _of_table(value: str) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _state(value: str) -> str:
-    """Give what an object store calls the state of a file or folder; of an address that is no file's, nothing.
-
-    Raises:
-        GoneError: it has none there, or may not be asked.
-    """
+    """Give what an object store calls the state of a file or folder; empty where it cannot be asked from here."""
     try:
         return states.of_location(value)
-    except DataError as error:
-        raise GoneError(error.message.rstrip(".")) from error
-    except UsageError:
+    except (DataError, UsageError):
         return ""
 
 

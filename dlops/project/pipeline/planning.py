@@ -184,7 +184,8 @@ class Planner:
                 try:
                     state = inputs.state(client, setting.parameter.type, setting.value)
                 except inputs.UnknownError as error:
-                    state, uncertain = f"unknown, of {shown[name]}", uncertain or str(error)
+                    told = masking.text(str(error), made.secrets)
+                    state, uncertain = f"unknown, of {shown[name]}", uncertain or told
                 pointing[name] = Input(shown[name], state)
             else:
                 plain[name] = shown[name]

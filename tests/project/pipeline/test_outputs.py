@@ -112,4 +112,5 @@ def test_a_file_of_a_bucket_is_told_by_its_state(client):
     bucket.pipe("/models/weights.bin", b"two")
     assert outputs.damage(client, values, kept).startswith("its model is damaged: ")
     bucket.rm("/models/weights.bin")
-    assert outputs.damage(client, values, kept).startswith("its model is gone: ")
+    assert outputs.damage(client, values, kept).startswith("its model is damaged: ")
+    assert outputs.damage(client, values, {}) == "", "what could never be asked for"
