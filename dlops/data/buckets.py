@@ -12,6 +12,19 @@ from dlops.data.downloads import Answer, TryAgainError
 from dlops.errors import DataError, UsageError
 from dlops.worker import masking
 
+_CONTENT = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "md5",
+    "generation",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "created",
+)
+"""What file systems call the state of a file, in the order of what it is worth."""
+
 
 class Item:
     """A file in a file system of `fsspec`."""
@@ -44,6 +57,44 @@ def items(uri: str, is_known: Callable[[str], bool]) -> list[Item]:
         DataError: nothing is there, it may not be read, or the driver is not installed.
         UsageError: there is no such scheme.
     """
+    filesystem, path = _opened(uri)
+    try:
+        with _refused(uri):
+            if set("*?[") & set(path) and not filesystem.exists(path):
+                return _several(filesystem, filesystem.glob(path), uri, is_known)
+            if filesystem.isdir(path):
+                return _several(filesystem, filesystem.find(path), uri, is_known)
+            return [Item(filesystem, path)]
+    except TryAgainError as error:
+        raise DataError(f"{masking.url(uri)} cannot be listed: {error}.") from error
+
+
+def listed(uri: str) -> dict[str, tuple[int, str]]:
+    """List a file, or all that are below a folder, by few requests: the size in bytes, and what tells the content.
+
+    That is empty where a file system tells nothing of the kind; where there is no such file, the list is.
+
+    Raises:
+        DataError: it may not be read now, or the driver is not installed.
+        UsageError: there is no such scheme.
+    """
+    filesystem, path = _opened(uri)
+    try:
+        with _refused(uri):
+            filesystem.invalidate_cache()
+            found = filesystem.find(path, detail=True)
+    except TryAgainError as error:
+        raise DataError(f"{masking.url(uri)} cannot be listed: {error}.") from error
+    return {
+        filesystem.unstrip_protocol(name): (
+            int(info.get("size") or 0),
+            next((str(info[key]) for key in _CONTENT if info.get(key)), ""),
+        )
+        for name, info in found.items()
+    }
+
+
+def _opened(uri: str) -> tuple[Any, str]:
     import fsspec
 
     try:
@@ -54,15 +105,7 @@ def items(uri: str, is_known: Callable[[str], bool]) -> list[Item]:
         raise UsageError(f"{masking.url(uri)} is no address that is known: {masking.url(told(error))}.") from error
     except Exception as error:
         raise DataError(f"{masking.url(uri)} cannot be opened: {masking.url(told(error))}.") from error
-    try:
-        with _refused(uri):
-            if set("*?[") & set(path) and not filesystem.exists(path):
-                return _several(filesystem, filesystem.glob(path), uri, is_known)
-            if filesystem.isdir(path):
-                return _several(filesystem, filesystem.find(path), uri, is_known)
-            return [Item(filesystem, path)]
-    except TryAgainError as error:
-        raise DataError(f"{masking.url(uri)} cannot be listed: {error}.") from error
+    return filesystem, path
 
 
 def _several(filesystem: Any, names: list[str], uri: str, is_known: Callable[[str], bool]) -> list[Item]:

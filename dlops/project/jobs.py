@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,15 @@ def ask_to_end(client: MlflowClient, run: Any) -> None:
         )
     elif reaper.HANDLE in run.data.tags and not reaper.over(run):
         following.say_so(client, run.info.run_id)
+
+
+def give_up(client: MlflowClient, run: Any) -> bool:
+    """Close an open run whose machine is lost (`reaper.give_up`); its cluster, if any, is asked to end it first."""
+    if not reaper.seems_lost(run):
+        return False
+    with contextlib.suppress(UnreachableError):
+        ask_to_end(client, run)
+    return reaper.give_up(client, run)
 
 
 def stop_what_is_left(run: Any) -> bool:

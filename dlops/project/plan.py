@@ -204,13 +204,13 @@ class Plan:
         }
 
 
-def entry_point(step: str, uri: str = ".", name: str = "", version: str = "") -> EntryPoint:
+def entry_point(step: str, uri: str = ".", name: str = "", version: str = "", diff: str = "") -> EntryPoint:
     """Find what a step is in a project: the entry point that is named, or mapped, or called as the step.
 
     Raises:
         UsageError, ConfigError: there is no such project or entry point, or its files are wrong.
     """
-    folder = sources.of(uri, version).folder
+    folder = sources.of(uri, version, diff).folder
     return _entry_point(step, name, spec.load(folder), project_settings.load(folder))
 
 

@@ -28,7 +28,10 @@ def again(runs: Runs, run: Run, asked: Request) -> Request:
     check_interrupted(runs, run, hint="`dlops status` lists the runs.")
     code = of_its_project(runs, run, asked)
     entry_point = asked.entry_point or run.entry_point
-    known = {parameter.name for parameter in plan.entry_point(run.step, code.uri, entry_point, code.version).parameters}
+    known = {
+        parameter.name
+        for parameter in plan.entry_point(run.step, code.uri, entry_point, code.version, code.diff).parameters
+    }
     if PARAMETER not in known:
         raise UsageError(
             f"Run {run.run_id} is of {entry_point or run.step}, which cannot go on from where it was.",
@@ -54,11 +57,13 @@ def check_interrupted(runs: Runs, run: Run, *, hint: str) -> None:
     Raises:
         UsageError: it goes on or has finished.
     """
-    if run.status == "FINISHED":
+    status = runs.given_up(run.run_id).status if run.status == "RUNNING" else run.status
+    if status == "FINISHED":
         raise UsageError(f"Run {run.run_id} has finished: there is nothing left to do.", hint=hint)
-    if run.status == "RUNNING" and runs.given_up(run.run_id).status == "RUNNING":
+    if status == "RUNNING":
         silent = f" Its machine gave no sign for {run.heartbeat_s:.0f} s." if run.silent else ""
-        way = f"After {reaper.GONE:.0f} s it is taken for lost, and `dlops resume` goes on." if silent else hint
+        soon = run.silent and (run.heartbeat_s or 0.0) < reaper.GONE
+        way = f"After {reaper.GONE:.0f} s it is taken for lost, and `dlops resume` goes on." if soon else hint
         raise UsageError(f"Run {run.run_id} is still running.{silent}", hint=way)
 
 

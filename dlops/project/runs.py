@@ -156,7 +156,7 @@ class Runs:
     def given_up(self, run_id: str) -> Run:
         """Describe one run; where its machine has given no sign for minutes, close it first, as whoever asks wants."""
         run = self._find(run_id)
-        self._asked(lambda: reaper.give_up(self._client, run))
+        self._asked(lambda: jobs.give_up(self._client, run))
         return self.one(run.info.run_id)
 
     def below(self, run_id: str) -> list[Run]:

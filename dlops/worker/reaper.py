@@ -20,6 +20,8 @@ PARENT, PIPELINE_STEP = "mlflow.parentRunId", "dlops.pipeline.step"
 """Tags of the run of a pipeline's step: the pipeline's run, the step's name in it."""
 PIPELINE = "dlops.pipeline"
 """Tag of a pipeline's run: what was asked for."""
+_SURE = 20.0
+"""Seconds in which a worker that lives gives a sign."""
 LONGEST_TAG = 8000
 """Letters that every store takes."""
 _PATIENCE = 20.0
@@ -58,18 +60,31 @@ def close_if_dead(client: MlflowClient, run: Any) -> bool:
 
 
 def give_up(client: MlflowClient, run: Any) -> bool:
-    """Close an open run whose worker, on another machine, has given no sign for minutes; say whether it was closed.
+    """Close an open run whose worker, on another machine, is lost; say whether it was closed.
 
-    Should that worker live after all, it reads in the record that it is to end.
+    Clocks of two machines may differ, and a store that was away has missed all beats: so one is waited for. Should the
+    worker live after all, it reads in the record that it is to end.
     """
-    if over(run) or hosted(run) or (keeper := identity(run)) is None:
+    if not seems_lost(run):
         return False
-    beats = {"dlops.worker", "dlops.heartbeat"} <= run.data.tags.keys()
-    if processes.alive(keeper) or not beats or _age(run) <= GONE:
-        return False
-    client.set_tag(run.info.run_id, "dlops.cancel", str(int(time.time())))
-    end(client, run.info.run_id, "FAILED", **{"dlops.error": LOST})
+    run_id, beat = run.info.run_id, run.data.tags["dlops.heartbeat"]
+    deadline = time.monotonic() + _SURE
+    while time.monotonic() < deadline:
+        time.sleep(min(1.0, _SURE))
+        now = client.get_run(run_id)
+        if over(now) or now.data.tags.get("dlops.heartbeat") != beat:
+            return False
+    client.set_tag(run_id, "dlops.cancel", str(int(time.time())))
+    end(client, run_id, "FAILED", **{"dlops.error": LOST})
     return True
+
+
+def seems_lost(run: Any) -> bool:
+    """Say whether a worker on another machine has given no sign for minutes, as far as clocks agree."""
+    if over(run) or not {"dlops.worker", "dlops.heartbeat"} <= run.data.tags.keys():
+        return False
+    keeper = identity(run)
+    return keeper is not None and processes.alive(keeper) is None and _age(run) > GONE
 
 
 def end(client: MlflowClient, run_id: str, status: str, **tags: str) -> None:
@@ -111,7 +126,7 @@ def end_steps(client: MlflowClient, pipeline: Any) -> None:
             keeper = identity(run)
             is_elsewhere = HANDLE in run.data.tags or keeper is None or processes.alive(keeper) is None
             if is_elsewhere or time.monotonic() > deadline:
-                if not give_up(client, run):
+                if HANDLE in run.data.tags or not give_up(client, run):  # a cluster may still know the job
                     _ask_to_end(client, run)
                 break
             time.sleep(0.2)

@@ -129,6 +129,10 @@ def test_a_silent_run_is_told_as_such_until_it_is_taken_for_lost(folder):
     with pytest.raises(UsageError, match=r"still running\. Its machine gave no sign for 75 s") as caught:
         resume.again(Kept(), run("RUNNING", heartbeat_s=75.0), Request(step=""))
     assert "After 180 s it is taken for lost" in caught.value.hint
+    done = Kept()
+    done.given_up = lambda run_id: run("FINISHED")
+    with pytest.raises(UsageError, match="has finished"):
+        resume.again(done, run("RUNNING", heartbeat_s=200.0), Request(step=""))
     lost = Kept()
     lost.given_up = lambda run_id: run("FAILED")
     assert resume.again(lost, run("RUNNING", heartbeat_s=200.0), Request(step="")).step == "finetune"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -194,7 +195,9 @@ def test_open_steps_of_a_pipeline_that_is_ended_are_ended_or_told(client, run, d
         assert "dlops.cancel" not in client.get_run(other).data.tags
 
 
-def test_a_machine_that_gave_no_sign_for_minutes_is_given_up_where_somebody_asks(client, run, dead):
+def test_a_machine_that_gave_no_sign_for_minutes_is_given_up_where_somebody_asks(client, run, dead, monkeypatch):
+    monkeypatch.setattr(reaper, "_SURE", 0.1)
+
     def beaten(worker, age):
         return run(worker, **{"dlops.heartbeat": str(int(time.time() - age))})
 
@@ -211,10 +214,28 @@ def test_a_machine_that_gave_no_sign_for_minutes_is_given_up_where_somebody_asks
         client.set_terminated(run_id, "KILLED")
 
 
-def test_silent_steps_of_a_pipeline_whose_machine_is_lost_are_closed_with_it(client, run, dead):
+def test_a_worker_that_gives_a_sign_after_all_is_left_alone(client, run, dead, monkeypatch):
+    """Its clock is another, or the store was away."""
+    monkeypatch.setattr(reaper, "_SURE", 5.0)
+    living = run({**dead, "host": "another"}, **{"dlops.heartbeat": str(int(time.time() - 1000))})
+    beat = threading.Timer(0.5, client.set_tag, [living, "dlops.heartbeat", str(int(time.time() - 990))])
+    beat.start()
+    assert reaper.give_up(client, client.get_run(living)) is False
+    beat.join()
+    found = client.get_run(living)
+    assert (found.info.status, "dlops.cancel" in found.data.tags) == ("RUNNING", False)
+    client.set_terminated(living, "KILLED")
+
+
+def test_silent_steps_of_a_pipeline_whose_machine_is_lost_are_closed_with_it(client, run, dead, monkeypatch):
+    monkeypatch.setattr(reaper, "_SURE", 0.1)
     long_ago = {"dlops.heartbeat": str(int(time.time() - 1000))}
     elsewhere = {**dead, "host": "another"}
     parent = run(elsewhere, **long_ago, **{reaper.PIPELINE: "{}"})
-    step = run(elsewhere, **long_ago, **{reaper.PARENT: parent, reaper.PIPELINE_STEP: "one"})
+    below = {reaper.PARENT: parent, reaper.PIPELINE_STEP: "one"}
+    step, sent = (run(elsewhere, **long_ago, **below, **more) for more in ({}, {reaper.HANDLE: "h"}))
     assert reaper.give_up(client, client.get_run(parent)) is True
     assert client.get_run(step).info.status == "FAILED"
+    found = client.get_run(sent)
+    assert (found.info.status, "dlops.cancel" in found.data.tags) == ("RUNNING", True), "its cluster may still know it"
+    client.set_terminated(sent, "KILLED")

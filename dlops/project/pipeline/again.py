@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,8 +41,9 @@ def rerun_of(runs: Runs, run: Run, request: Request) -> Asked:
     code = rerun.of_its_code(runs, run, request)
     asked = _recorded(runs, run, request, "rerun")
     chosen = replace(asked, force=()).selection.names(asked.pipeline(Path()))
-    then = _steps(runs, run)
-    stood_for = _resolved(asked, {name: then[name] for name in chosen & then.keys()})
+    then = _steps(runs, run, needed=asked.pipeline(Path()).steps.keys() - chosen)
+    ran = {name: step for name, step in then.items() if name in chosen}
+    stood_for = _resolved(asked, ran)
     return replace(
         with_overrides(asked, {**stood_for, **request.given}),
         uri=code.uri,
@@ -51,7 +51,7 @@ def rerun_of(runs: Runs, run: Run, request: Request) -> Asked:
         diff=code.diff,
         force=tuple(sorted(chosen)),
         taken={name: step.run_id for name, step in then.items() if name not in chosen},
-        lock=asked.lock or (_lock(runs, then.values()) if request.environment in ("", "uv") else ""),
+        lock=asked.lock or (_lock(runs, ran) if request.environment in ("", "uv") else ""),
         resumed_from="",
     )
 
@@ -107,8 +107,12 @@ def _masked(held: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{step}.{name}" for name, value in values.items() if masking.MASK in json.dumps(value))
 
 
-def _steps(runs: Runs, run: Run) -> dict[str, Run]:
-    """Give the run whose results each step of a pipeline has had: its own, or the one that it was taken from."""
+def _steps(runs: Runs, run: Run, *, needed: Collection[str]) -> dict[str, Run]:
+    """Give the run whose results each step of a pipeline has had: its own, or the one that it was taken from.
+
+    Raises:
+        UsageError: one was deleted since, of a step whose results are `needed`.
+    """
     try:
         steps = json.loads(runs.text(run.run_id, SUMMARY))["steps"]
         ran = {step["name"]: step["run_id"] for step in steps if step.get("run_id")}
@@ -116,8 +120,12 @@ def _steps(runs: Runs, run: Run) -> dict[str, Run]:
         return {step.pipeline_step: step for step in runs.below(run.run_id)}
     found = {}
     for name, run_id in ran.items():
-        with suppress(UsageError):  # it was deleted since
+        try:
             found[name] = runs.one(run_id)
+        except UsageError as error:
+            if name in needed:
+                what = f"Run {run_id} of {name}, whose results were taken then, was deleted."
+                raise UsageError(what, hint="`dlops run` runs the pipeline anew.") from error
     return found
 
 
@@ -132,7 +140,7 @@ def _resolved(asked: Asked, then: Mapping[str, Run]) -> dict[str, str]:
     }
 
 
-def _lock(runs: Runs, steps: Iterable[Run]) -> str:
+def _lock(runs: Runs, steps: Mapping[str, Run]) -> str:
     """Give the exact packages of the pipeline's steps, where an environment was built for them."""
-    built = next((step for step in steps if step.environment == "uv"), None)
+    built = next((step for step in steps.values() if step.environment == "uv"), None)
     return runs.text(built.run_id, "environment.lock") if built else ""

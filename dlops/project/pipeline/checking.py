@@ -79,5 +79,5 @@ def _outputs(step: Step, asked: Asked, plans: Mapping[str, Plan]) -> Sequence[st
     if step.name in plans:
         return plans[step.name].entry_point.outputs
     with suppress(ConfigError, UsageError):  # it is told with the step's own problems
-        return plan.entry_point(step.kind, asked.uri, "", asked.version).outputs
+        return plan.entry_point(step.kind, asked.uri, "", asked.version, asked.diff).outputs
     return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlops.errors import UnreachableError
+from dlops.project import jobs
 from dlops.project.pipeline import fingerprint, outputs
 from dlops.project.pipeline.fingerprint import Ingredients
 from dlops.worker import masking, reaper, tracking
@@ -68,15 +69,24 @@ class Store:
         A service that a step has left stays, and is none of them.
         """
         found = [run for run in self.below(run_id) if not reaper.over(run) and not reaper.hosted(run)]
-        return [run for run in found if not self.asked(lambda run=run: reaper.give_up(self.client, run))]
+        return [run for run in found if not self.asked(lambda run=run: self._closed(run))]
+
+    def _closed(self, run: Any) -> bool:
+        return reaper.close_if_dead(self.client, run) or jobs.give_up(self.client, run)
 
     def before(self, run_id: str) -> Iterator[Any]:
         """Give the runs of the steps of a pipeline, and of those that it went on from."""
+        for pipeline in self.chain(run_id):
+            yield from self.below(pipeline.info.run_id)
+
+    def chain(self, run_id: str) -> Iterator[Any]:
+        """Give a pipeline's run, and those that it went on from."""
         seen = set[str]()
         while run_id and run_id not in seen:
             seen.add(run_id)
-            yield from self.below(run_id)
-            run_id = self.run(run_id).data.tags.get("dlops.resumed_from", "")
+            run = self.run(run_id)
+            yield run
+            run_id = run.data.tags.get("dlops.resumed_from", "")
 
     def run(self, run_id: str) -> Any:
         """Give a run as it is now."""

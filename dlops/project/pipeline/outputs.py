@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlops.config import locations
-from dlops.data import digests, states
+from dlops.data import buckets, digests
 from dlops.errors import DataError, UsageError
 from dlops.worker import tracking
 
@@ -30,6 +31,10 @@ class GoneError(Exception):
     """An output is not there any more."""
 
 
+class UnaskedError(Exception):
+    """Whoever keeps an output cannot be asked from here, or now."""
+
+
 def manifest(client: MlflowClient, outputs: Mapping[str, str]) -> dict[str, Files]:
     """List the files of each output that has some, as a finished run has left them.
 
@@ -37,7 +42,11 @@ def manifest(client: MlflowClient, outputs: Mapping[str, str]) -> dict[str, File
         GoneError: one is missing already.
         Unreachable: the store does not answer.
     """
-    return {name: files for name, value in outputs.items() if (files := dict(_files(client, value)))}
+    found = {}
+    for name, value in outputs.items():
+        with suppress(UnaskedError):
+            found[name] = dict(_files(client, value))
+    return {name: files for name, files in found.items() if files}
 
 
 def damage(client: MlflowClient, outputs: Mapping[str, str], kept: Mapping[str, Files]) -> str:
@@ -51,6 +60,8 @@ def damage(client: MlflowClient, outputs: Mapping[str, str], kept: Mapping[str, 
             now = dict(_files(client, value))
         except GoneError as error:
             return f"its {name} is gone: {error}"
+        except UnaskedError:  # which is no sign of damage
+            continue
         for place, (size, digest) in kept.get(name, {}).items():
             there = now.get(place)
             if there is None:
@@ -70,7 +81,11 @@ def read(text: str) -> dict[str, Files]:
 
 
 def _files(client: MlflowClient, value: str) -> Iterator[tuple[str, list[Any]]]:
-    """Give the files of an output; of a text that names none, nothing."""
+    """Give the files of an output; of a text that names none, nothing.
+
+    Raises:
+        GoneError, UnaskedError, Unreachable: as they say.
+    """
     if match := _LOGGED.fullmatch(value):
         model_id = match["id"]
         model = _found(lambda: client.get_logged_model(model_id), value)
@@ -90,8 +105,8 @@ def _files(client: MlflowClient, value: str) -> Iterator[tuple[str, list[Any]]]:
         yield from _of_table(value)
     elif value.startswith(("/", "file:")):
         yield from _of_place(_local(value) or Path(value), value)
-    elif _IN_A_BUCKET.match(value) and (state := _state(value)):
-        yield value, [0, state]
+    elif _IN_A_BUCKET.match(value):
+        yield from _of_bucket(value)
 
 
 def _of_artifacts(place: str, listed: Callable[[str | None], Any], value: str) -> Iterator[tuple[str, list[Any]]]:
@@ -143,12 +158,14 @@ def _of_table(value: str) -> Iterator[tuple[str, list[Any]]]:
             yield from ((name, entry) for _, entry in _of_place(folder / name, value))
 
 
-def _state(value: str) -> str:
-    """Give what an object store calls the state of a file or folder; empty where it cannot be asked from here."""
+def _of_bucket(value: str) -> Iterator[tuple[str, list[Any]]]:
     try:
-        return states.of_location(value)
-    except (DataError, UsageError):
-        return ""
+        found = buckets.listed(value)
+    except DataError as error:
+        raise UnaskedError(error.message) from error
+    except UsageError:  # the address of something else
+        return
+    yield from ((place, [*entry]) for place, entry in found.items())
 
 
 def _found(call: Callable[[], Any], value: str) -> Any:

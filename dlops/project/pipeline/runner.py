@@ -94,17 +94,19 @@ class Runner:
         return list(self._steps.values())
 
     def _wait_for_those_before(self) -> None:
-        """Wait for the steps of the pipeline that is gone on with: where they run elsewhere, they may still be ending.
+        """Wait for the steps of the pipelines that are gone on with: elsewhere, they may still be ending.
 
         Raises:
             UnreachableError: one does not end.
         """
-        before, told = self._planner.asked.resumed_from, set[str]()
-        if not before:
-            return
-        self._store.asked(lambda: reaper.end_steps(self._store.client, self._store.run(before)))
+        before, told = list(self._store.chain(self._planner.asked.resumed_from)), set[str]()
+        for pipeline in before:
+            self._store.asked(lambda pipeline=pipeline: reaper.end_steps(self._store.client, pipeline))
         deadline = time.monotonic() + _LONGEST_END
-        while not self._asked_to_end and (open_runs := self._store.open_below(before)):
+        while not self._asked_to_end:
+            open_runs = [run for pipeline in before for run in self._store.open_below(pipeline.info.run_id)]
+            if not open_runs:
+                return
             for run in open_runs:
                 name, run_id = run.data.tags[STEP], run.info.run_id
                 if time.monotonic() > deadline:

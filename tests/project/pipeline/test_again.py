@@ -102,6 +102,10 @@ def test_a_rerun_has_the_data_and_the_results_of_then(recorded, client, folder):
     assert (found.force, found.lock) == (("two",), "torch==2.9")
     asked_anew = again.rerun_of(runs, run, Request(step="", uri=str(folder), given={"two.k": "5"}, environment="local"))
     assert (asked_anew.given, asked_anew.lock) == ({"two": {"k": "5"}}, "")
+    lost = [{"name": "one", "run_id": "0" * 32}, *ran[1:]]
+    client.log_text(run.run_id, json.dumps({"steps": lost}), "summary.json")
+    with pytest.raises(UsageError, match="of one, whose results were taken then, was deleted"):
+        again.rerun_of(runs, run, Request(step="", uri=str(folder)))
     for run_id in (one, two):
         client.set_terminated(run_id)
 

@@ -11,6 +11,7 @@ import pytest
 from dlops.errors import UnreachableError
 from dlops.project.pipeline import finished
 from dlops.project.pipeline.finished import Store
+from dlops.worker import reaper
 
 
 def test_where_nothing_was_recorded_nothing_is_made(tmp_path, store):
@@ -48,7 +49,8 @@ def test_a_store_that_does_not_answer(monkeypatch):
         Store.opened("http://me:secret-pass@127.0.0.1:9", "toy")
 
 
-def test_what_still_runs_of_the_pipelines_before(client, store):
+def test_what_still_runs_of_the_pipelines_before(client, store, monkeypatch):
+    monkeypatch.setattr(reaper, "_SURE", 0.1)
     opened, tags = Store.opened(store, "Default"), {}
     first = client.create_run("0").info.run_id
     second = client.create_run("0", tags={"dlops.resumed_from": first}).info.run_id
@@ -63,6 +65,7 @@ def test_what_still_runs_of_the_pipelines_before(client, store):
             tags |= {"dlops.worker": json.dumps(worker), "dlops.heartbeat": beat, "dlops.handle": "h"}
         made.append(client.create_run("0", tags=tags).info.run_id)
     assert {run.info.run_id for run in opened.before(second)} == set(made)
+    assert [run.info.run_id for run in opened.chain(second)] == [second, first]
     assert [run.info.run_id for run in opened.open_below(second)] == [made[1]]
     assert client.get_run(made[2]).info.status == "FAILED", "its machine is taken for lost"
     for run_id in (first, second, made[0], made[1], made[3]):

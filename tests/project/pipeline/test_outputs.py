@@ -100,17 +100,26 @@ def test_a_manifest_that_cannot_be_read_says_nothing(text):
     assert outputs.read(text) == {}
 
 
-def test_a_file_of_a_bucket_is_told_by_its_state(client):
+def test_files_of_a_bucket_are_told_by_its_list(client, monkeypatch):
     import fsspec
 
     bucket = fsspec.filesystem("memory")
-    bucket.pipe("/models/weights.bin", b"one")
-    values = {"model": "memory://models/weights.bin", "url": "http://127.0.0.1:9/page", "job": "odd://x/y"}
+    for name in ("weights.bin", "deep/labels.json"):
+        bucket.pipe(f"/models/{name}", b"one")
+    values = {"model": "memory://models", "url": "http://127.0.0.1:9/page", "job": "odd://x/y"}
     kept = outputs.manifest(client, values)
-    assert kept["model"].keys() == {"memory://models/weights.bin"}
+    assert kept["model"].keys() == {"memory:///models/weights.bin", "memory:///models/deep/labels.json"}
     assert outputs.damage(client, values, kept) == ""
     bucket.pipe("/models/weights.bin", b"two")
-    assert outputs.damage(client, values, kept).startswith("its model is damaged: ")
+    told = "its model is damaged: memory:///models/weights.bin is "
+    assert outputs.damage(client, values, kept) == f"{told}another"
     bucket.rm("/models/weights.bin")
-    assert outputs.damage(client, values, kept).startswith("its model is damaged: ")
+    assert outputs.damage(client, values, kept) == f"{told}missing"
     assert outputs.damage(client, values, {}) == "", "what could never be asked for"
+
+    def away(*_words, **_more):
+        raise OSError("the store is away")
+
+    monkeypatch.setattr(type(bucket), "find", away)
+    assert outputs.damage(client, values, kept) == "", "which is no sign of damage"
+    assert outputs.manifest(client, values) == {}
