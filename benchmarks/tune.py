@@ -82,9 +82,11 @@ def _features(table: str, folder: Path) -> Path:
     dataset, arithmetic = datasets.open(table), hardware.arithmetic("auto")
     target = targets.of(dataset.kind, dataset.labels, dataset.train.labels)
     training.seed(0)
-    network, tokenizer = backbones.load(backbones.locate(settings.model), target, head=fine_tuning.head(settings))
+    location, head = backbones.locate(settings.model), fine_tuning.head(settings)
+    network, tokenizer = backbones.load(location, target, head=head, arithmetic=arithmetic)
+    micro = fine_tuning.micro_tokens(settings, arithmetic, network)
     with mlflow.start_run():
-        rows = fine_tuning.rows(dataset, tokenizer, target, settings, arithmetic)
+        rows = fine_tuning.rows(dataset, tokenizer, target, settings, micro)
         read = fine_tuning.prepare(network, rows, settings, arithmetic).features
     assert read is not None
     assert read.val is not None

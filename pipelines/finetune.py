@@ -61,11 +61,12 @@ def _learn_labels(settings: Finetune, location: Location, arithmetic: Arithmetic
     trainings: list[Trained] = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
         training.seed(seed)
-        network, tokenizer = backbones.load(location, target, head=settings.head, attention=arithmetic.attention)
+        network, tokenizer = backbones.load(location, target, head=settings.head, arithmetic=arithmetic)
         if not trainings:
             told = f"{network.size / 1e6:.1f} million weights, {settings.strategy}, head {settings.head}, {arithmetic}"
             say(f"Model {settings.model}: {told}")
-            rows = fine_tuning.rows(dataset, tokenizer, target, settings, arithmetic)
+            micro = fine_tuning.micro_tokens(settings, arithmetic, network)
+            rows = fine_tuning.rows(dataset, tokenizer, target, settings, micro)
         prepared = fine_tuning.prepare(network, rows, settings, arithmetic)
         trained = fine_tuning.fit(network, prepared, target, settings, seed, arithmetic)
         told = f"Seed {seed}: trained" if settings.seeds > 1 else "Trained"
@@ -88,7 +89,7 @@ def _learn_language(settings: Finetune, location: Location, arithmetic: Arithmet
     results.data(dataset)
     _tell_unused(settings, dataset)
     training.seed(settings.seed)
-    network, tokenizer = backbones.load_masked(location, attention=arithmetic.attention)
+    network, tokenizer = backbones.load_masked(location, arithmetic=arithmetic)
     say(f"Model {settings.model}: {network.size / 1e6:.1f} million weights, {settings.strategy}, {arithmetic}")
     before, trained, judged_on = pretraining.fit(network, tokenizer, dataset, settings, arithmetic)
     if not ranks.is_first():

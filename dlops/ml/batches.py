@@ -25,13 +25,21 @@ Collate: TypeAlias = Callable[[Any], Batch]
 """Makes a batch of drawn rows."""
 
 _EVALUATION_ROWS, _EVALUATION_FEATURES = 64, 4096
-_MICRO_TOKENS = 1024
+_MICRO_TOKENS, _MOST_MICRO_TOKENS = 1024, 4096
 """Padded tokens of one micro-batch on a CPU: more wastes work on padding, fewer on the overhead of a call."""
+_STATES = 2304 * _MOST_MICRO_TOKENS
+"""Numbers, of all layers and tokens, that a processor's memory is still fast with: six layers of 384 of most tokens."""
 
 
-def micro_tokens(accelerator: str) -> int | None:
-    """Give the size of a micro-batch in padded tokens, or `None` where a whole batch at once is faster."""
-    return _MICRO_TOKENS if accelerator == "cpu" else None
+def micro_tokens(accelerator: str, states: int | None = None) -> int | None:
+    """Give the size of a micro-batch in padded tokens, or `None` where a whole batch at once is faster.
+
+    Where rows lie one behind the other, nothing is wasted on padding, and more are taken the fewer numbers a token
+    has: `states`, over all layers.
+    """
+    if accelerator != "cpu":
+        return None
+    return max(_MICRO_TOKENS, min(_MOST_MICRO_TOKENS, _STATES // states)) if states else _MICRO_TOKENS
 
 
 class Example(NamedTuple):

@@ -90,6 +90,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
                 batch = self._smaller(batch, error)
             else:
                 break
+            memory.give_back()  # now that the error, and what it held, is gone
         length = nn.utils.clip_grad_norm_(moved, self.optimization.clip or math.inf).item()
         for what, value in (("loss", summed), ("gradient's length", length)):
             if not math.isfinite(value):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -16,7 +18,32 @@ class Dropout(nn.Dropout):
         dropped = round(self.p * _LEVELS)
         if not self.training or not 0 < dropped < _LEVELS or values.device.type != "cpu":
             return super().forward(values)
+        computed: Any = _Dropped  # torch has no types for what it makes of it
+        found: torch.Tensor = computed.apply(values, dropped)
+        return found
+
+
+def replace(network: nn.Module) -> None:
+    """Let a network's dropout be of this kind, wherever it is torch's own."""
+    for module in network.modules():
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                setattr(module, name, Dropout(child.p).train(child.training))
+
+
+class _Dropped(torch.autograd.Function):
+    """A product with a mask, which is kept as it is multiplied with: torch's own products take half as long again."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, dropped: int) -> torch.Tensor:
         count = values.numel()
         words = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None)
-        mask = words.view(torch.uint8)[:count].view(values.shape) >= dropped
-        return values * mask * (_LEVELS / (_LEVELS - dropped))
+        kept = words.view(torch.uint8)[:count].view(values.shape) >= dropped
+        mask = kept.to(values.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+        ctx.save_for_backward(mask)
+        return values * mask
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        return gradient * mask, None

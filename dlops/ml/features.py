@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import threading
 import time
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -11,14 +13,14 @@ from typing import Generic, TypeVar
 import torch
 
 from dlops.errors import StepFailed
-from dlops.ml import batches, cache, record
-from dlops.ml.batches import Collate, FeatureRows, TokenRows
+from dlops.ml import batches, cache, hardware, record
+from dlops.ml.batches import Collate, FeatureRows, Micro, TokenRows
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.networks import Network
 from dlops.ml.progress import Progress, say
 
 _KIND = "features"
-_VERSION = "2"
+_VERSION = "3"
 """Of what features are; a change of the method raises it."""
 _OF_THE_HEAD = ("architectures", "id2label", "label2id", "problem_type")
 """What of a model's configuration its layers do not read; `transformers_version` is left in."""
@@ -100,18 +102,25 @@ def _compute(
     network: Network, rows: TokenRows, collate: Collate, arithmetic: Arithmetic, progress: Progress, before: int
 ) -> cache.Tensors:
     """Give the features of all rows, [rows, …], in the order of the rows; so many rows were read `before`."""
-    found: torch.Tensor | None = None
-    device, done = arithmetic.accelerator, 0
+    found: list[torch.Tensor] = []
+    device, done, noting = arithmetic.accelerator, 0, threading.Lock()
     loader = batches.evaluation(rows, collate)
-    order = batches.order(loader)
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=arithmetic.bf16):
-        for part in (part for batch in loader for part in batch):
-            computed = network.features({name: tensor.to(device) for name, tensor in part.items()}).cpu()
-            if found is None:
-                found = torch.empty(len(rows), *computed.shape[1:])
-            found[order[done : done + len(computed)]] = computed
-            done += len(computed)
+    left = iter(batches.order(loader))
+    parts = (part for batch in loader for part in batch)
+    placed = ((part, list(itertools.islice(left, len(part["labels"])))) for part in parts)
+
+    def compute(some: tuple[Micro, list[int]]) -> None:
+        nonlocal done
+        part, places = some
+        computed = network.features({name: tensor.to(device) for name, tensor in part.items()}).cpu()
+        with noting:
+            if not found:
+                found.append(torch.empty(len(rows), *computed.shape[1:]))
+            found[0][places] = computed
+            done += len(places)
             progress.update(before + done, "computing features")
-    if found is None:
+
+    hardware.side_by_side(compute, placed, arithmetic)
+    if not found:
         raise RuntimeError("there are no rows to compute features of")
-    return {"features": found}
+    return {"features": found[0]}

@@ -70,9 +70,9 @@ def head(settings: Finetune) -> Literal["standard", "mean", "all_layers"]:
 
 
 def rows(
-    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, target: Target, settings: Finetune, arithmetic: Arithmetic
+    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, target: Target, settings: Finetune, micro: int | None
 ) -> Rows[TokenRows]:
-    """Tokenize the three splits."""
+    """Tokenize the three splits; `micro` is the size of a micro-batch in padded tokens, `None` for a whole batch."""
 
     def tokenized(split: Split) -> TokenRows:
         found = tokens.encode(tokenizer, split.texts, split.pairs, settings.max_length)
@@ -84,7 +84,7 @@ def rows(
         train=train,
         val=tokenized(dataset.val) if dataset.val.texts else None,
         test=tokenized(dataset.test),
-        collate=batches.Collator(tokenizer.pad_token_id or 0, micro_tokens(settings, arithmetic)),
+        collate=batches.Collator(tokenizer.pad_token_id or 0, micro),
     )
 
 
@@ -243,9 +243,10 @@ def identity(
     }
 
 
-def micro_tokens(settings: Finetune, arithmetic: Arithmetic) -> int | None:
+def micro_tokens(settings: Finetune, arithmetic: Arithmetic, network: Network) -> int | None:
     """Give the size of a micro-batch in padded tokens; `None` where a whole batch is taken at once."""
-    return settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator)
+    states = network.states if network.packing else None
+    return settings.micro_tokens or batches.micro_tokens(arithmetic.accelerator, states)
 
 
 def sampler(train: TokenRows, settings: Finetune, seed: int) -> RandomBatches:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 
 from dlops.config import processor
 from dlops.errors import StepFailed
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,48 @@ def for_heads(arithmetic: Arithmetic) -> Iterator[Arithmetic]:
         yield replace(arithmetic, bf16=False)
     finally:
         torch.set_num_threads(threads)
+
+
+def side_by_side(work: Callable[[Part], None], parts: Iterable[Part], arithmetic: Arithmetic) -> None:
+    """Do some work on every part, without gradients; on a processor each thread has one at a time.
+
+    Threads that share each operation wait for one another at its end; where each has operations of its own, none does.
+    """
+    threads = torch.get_num_threads() if arithmetic.accelerator == "cpu" else 1
+    left, taking, ended = iter(parts), threading.Lock(), threading.Event()
+
+    def taken() -> Iterator[Part]:
+        while not ended.is_set():
+            with taking:
+                found = next(left, None)
+            if found is None:
+                return
+            yield found
+
+    def go_through() -> None:
+        with torch.no_grad(), torch.autocast(arithmetic.accelerator, torch.bfloat16, enabled=arithmetic.bf16):
+            for part in taken():
+                work(part)
+
+    def alone() -> None:
+        torch.set_num_threads(1)
+        try:
+            go_through()
+        finally:
+            ended.set()
+
+    if threads == 1:
+        go_through()
+        return
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                for done in [pool.submit(alone) for _ in range(threads)]:
+                    done.result()
+            finally:
+                ended.set()
+    finally:
+        torch.set_num_threads(threads)  # of threads to come, which have what any thread was told last
 
 
 def arithmetic(precision: str, accelerator: str = "auto") -> Arithmetic:

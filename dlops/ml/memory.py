@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+
 from dlops.errors import StepFailed
 
 _SAID = (
@@ -16,6 +19,16 @@ def is_exhausted(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _SAID)
     )
+
+
+def give_back() -> None:
+    """Give the system back what was freed and is kept for later, so that what asks the system itself finds some."""
+    import torch  # here, for steps without it ask whether memory was exhausted, too
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(AttributeError, OSError):  # another C library than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def exhausted(what: str, error: BaseException) -> StepFailed:

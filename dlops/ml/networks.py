@@ -7,7 +7,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
@@ -18,6 +18,9 @@ from dlops.ml.dropout import Dropout
 from dlops.ml.masked_tokens import IGNORED
 from dlops.ml.text_classifier import HEAD, Head, Pooled
 
+if TYPE_CHECKING:
+    from dlops.ml.packing import Packed, Packing
+
 _FROZEN_DROPOUT = 0.5
 """Of features that do not change: thousands of them are read from few rows."""
 
@@ -27,6 +30,8 @@ class Network(nn.Module):
 
     inner: Any
     """The model that is saved."""
+    packing: Packing | None = None
+    """How rows are put one behind the other, where that is faster and the model is made for it."""
 
     @property
     @abstractmethod
@@ -63,14 +68,30 @@ class Network(nn.Module):
         """Give logits, [rows, outputs] in float32, for tokens or for features."""
         if "features" in part:
             return self.answer(part["features"]).float()
+        if packed := self._packed(part):
+            return self.answer(self._read(*packed)).float()
         answer = self.inner(**inputs(part))
         logits: torch.Tensor = getattr(answer, "logits", answer)
         return logits.float()
+
+    @abstractmethod
+    def _read(self, packing: Packing, packed: Packed) -> torch.Tensor:
+        """Give what the head reads of rows that lie one behind the other."""
+
+    def _packed(self, part: Micro) -> tuple[Packing, Packed] | None:
+        """Put rows one behind the other, where that is done, and none of them is empty."""
+        packed = self.packing.pack(inputs(part)) if self.packing and "attention_mask" in part else None
+        return (self.packing, packed) if self.packing and packed else None
 
     def blocks(self) -> Sequence[nn.Module]:
         """Give the backbone's layers, the first one first: its longest list of modules of one kind."""
         lists = [module for module in self.backbone.modules() if isinstance(module, nn.ModuleList)]
         return list(max(lists, key=len, default=[]))
+
+    @property
+    def states(self) -> int:
+        """Numbers that the layers give for a token, all together."""
+        return len(self.blocks()) * int(self.backbone.config.hidden_size)
 
     @property
     def size(self) -> int:
@@ -106,6 +127,8 @@ class Standard(Network):
 
     def features(self, part: Micro) -> torch.Tensor:
         """Give the last state of the first token, [rows, 1, hidden]."""
+        if packed := self._packed(part):
+            return self._read(*packed)
         states = self.backbone(**inputs(part)).last_hidden_state
         return torch.as_tensor(states)[:, :1].float()
 
@@ -113,6 +136,9 @@ class Standard(Network):
         with _given(self.inner, self._prefix, features):
             logits: torch.Tensor = self.inner(inputs_embeds=features).logits
         return logits
+
+    def _read(self, packing: Packing, packed: Packed) -> torch.Tensor:
+        return packing.first(self.inner, packed).float()
 
     def save(self, folder: Path) -> None:
         self.inner.save_pretrained(folder)
@@ -146,14 +172,21 @@ class MaskedLanguageModel(Network):
 
     def features(self, part: Micro) -> torch.Tensor:
         """Give the last states of the hidden tokens alone, [hidden, size], in the order of rows and places."""
+        hidden = part["labels"] != IGNORED
+        if packed := self._packed(part):
+            return self._read(*packed)[hidden[packed[1].kept]]
         states: torch.Tensor = self.backbone(**inputs(part)).last_hidden_state
-        return states[part["labels"] != IGNORED].float()
+        return states[hidden].float()
 
     def answer(self, features: torch.Tensor) -> torch.Tensor:
         """Give logits, [hidden, vocabulary]; those of all tokens would take most of the memory."""
         with _given(self.inner, self._prefix, features[None]):
             logits: torch.Tensor = self.inner(inputs_embeds=features[None]).logits
         return logits[0]
+
+    def _read(self, packing: Packing, packed: Packed) -> torch.Tensor:
+        """Give the last states of all tokens, [tokens of all rows, size]."""
+        return packing.states(self.backbone, packed).float()
 
     def forward(self, part: Micro) -> torch.Tensor:
         """Give logits of the hidden tokens, [hidden, vocabulary] in float32; `labels` tell which are hidden."""
@@ -228,12 +261,18 @@ class Averaging(Network):
 
     def features(self, part: Micro) -> torch.Tensor:
         """Give the averages of every layer, [rows, layers, hidden]."""
+        if packed := self._packed(part):
+            packing, rows = packed
+            return packing.averages(self.backbone, rows)
         averages: torch.Tensor = self.inner.averages(**inputs(part))
         return averages
 
     def answer(self, features: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.inner.head(features)
         return logits
+
+    def _read(self, packing: Packing, packed: Packed) -> torch.Tensor:
+        return packing.averages(self.backbone, packed, every=self.inner.head.every)
 
     def standardise(self, features: torch.Tensor) -> None:
         """Let the head bring features that will not change to mean 0 and deviation 1, those of the train rows."""

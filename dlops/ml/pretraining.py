@@ -48,7 +48,8 @@ def fit(
     train, test = (_rows(getattr(dataset, name), tokenizer, settings) for name in ("train", judged_on))
     val = _rows(dataset.val, tokenizer, settings) if len(dataset.val) else None
     fine_tuning.tell_cut(train, tokenizer, settings)
-    loaders = _loaders(train, val, test, tokenizer, settings, arithmetic)
+    micro = fine_tuning.micro_tokens(settings, arithmetic, network)
+    loaders = _loaders(train, val, test, tokenizer, settings, micro)
     before = training.judge(network, target, loaders.test, arithmetic)
     chosen = fine_tuning.strategy(settings)
     about = fine_tuning.identity(settings, features.fingerprint(network), target.names, train, val)
@@ -72,10 +73,10 @@ def _loaders(
     test: TokenRows,
     tokenizer: PreTrainedTokenizerBase,
     settings: Finetune,
-    arithmetic: Arithmetic,
+    micro: int | None,
 ) -> Loaders:
     masking = masked_tokens.masking(tokenizer, settings.mask_share)
-    micro, padding = fine_tuning.micro_tokens(settings, arithmetic), tokenizer.pad_token_id or 0
+    padding = tokenizer.pad_token_id or 0
     sampler = fine_tuning.sampler(train, settings, settings.seed)
     hiding = MaskingCollator(masking, padding, micro, seed=settings.seed, epochs=sampler)
     judging = MaskingCollator(masking, padding, micro)

@@ -121,8 +121,8 @@ class Finetune:
     batch_tokens: Annotated[int, Range(0, 10**7)] = 0
     """Tokens in one step of the optimizer, of all devices together, instead of batch_size; 0 for a number of rows."""
     micro_tokens: Annotated[int, Range(0, 10**7)] = 0
-    """Padded tokens of one forward pass, several of which make a step; 0 for what is fast: 1024 on a processor, all at
-    once on a GPU; what does not fit into memory is halved."""
+    """Padded tokens of one forward pass, several of which make a step; 0 for what is fast: 1024 to 4096 on a processor,
+    by the model, all at once on a GPU; what does not fit into memory is halved."""
     max_length: Annotated[int, Range(4, 8192)] = 256
     """Tokens of a text, or pair, that are read, if the model takes so many; the rest is cut off."""
     class_weights: Literal["none", "balanced"] = "none"

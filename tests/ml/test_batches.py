@@ -108,7 +108,14 @@ def test_features_are_drawn_at_once():
 
 def test_an_accelerator_gets_whole_batches():
     assert batches.micro_tokens("cuda") is None
-    assert batches.micro_tokens("cpu") is not None
+    assert batches.micro_tokens("cuda", 6 * 384) is None
+
+
+def test_a_processor_gets_more_tokens_at_once_where_none_is_padding_and_layers_are_narrow():
+    padded = batches.micro_tokens("cpu")
+    sizes = [batches.micro_tokens("cpu", states) for states in (2 * 128, 6 * 384, 6 * 768, 12 * 768, 24 * 1024)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == sizes[1] > sizes[2] > sizes[3] == sizes[4] == padded
 
 
 def test_halved_parts_hold_the_same_rows_each_as_wide_as_before():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from dlops.ml import dropout
 from dlops.ml.dropout import Dropout
 
 
@@ -47,3 +48,22 @@ def test_what_is_no_such_share_is_torchs(share):
     torch.manual_seed(0)
     assert torch.equal(Dropout(share)(given), expected)
     assert torch.equal(Dropout(0.5).eval()(given), given)
+
+
+def test_a_network_gets_it_wherever_torchs_own_was():
+    class Other(nn.Dropout):
+        """What somebody has changed stays as it is."""
+
+    network = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.3), nn.Sequential(nn.Dropout(0.1), Other(0.2))).eval()
+    dropout.replace(network)
+    assert [type(one) for one in (network[1], network[2][0], network[2][1])] == [Dropout, Dropout, Other]
+    assert [network[1].p, network[2][0].p] == [0.3, 0.1]
+    assert not network[1].training
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_is_as_wide_as_what_it_drops(dtype):
+    given = torch.ones(64, 64, dtype=dtype, requires_grad=True)
+    found = Dropout(0.5)(given)
+    found.sum().backward()
+    assert found.dtype == given.grad.dtype == dtype

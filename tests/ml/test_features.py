@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dlops.errors import StepFailed
-from dlops.ml import backbones, batches, features, targets
+from dlops.ml import backbones, batches, features, packing_trial, targets
 from dlops.ml.batches import Collator
 from dlops.ml.features import Rows
 from dlops.ml.hardware import Arithmetic
@@ -75,6 +75,8 @@ def test_a_head_that_reads_more_is_refused(run, tiny_model, splits):
     network = backbones.load(backbones.locate(str(tiny_model)), target)[0]
     pooler = network.backbone.pooler
     pooler.forward = lambda states: pooler.activation(pooler.dense(states.mean(dim=1)))
+    network.packing = packing_trial.fitting(network)
+    assert network.packing is None, "its rows cannot lie one behind the other"
     with pytest.raises(StepFailed, match="more than each row's first token") as caught:
         read(network, splits)
     assert "all_layers" in caught.value.hint

@@ -149,17 +149,23 @@ def test_rows_are_tokens_of_each_split(tiny_model):
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     target = targets.of("classes", ("negative", "positive"), [])
     given = dataset()
-    found = fine_tuning.rows(given, tokenizer, target, Finetune(max_length=5), CPU)
+    found = fine_tuning.rows(given, tokenizer, target, Finetune(max_length=5), 1024)
     assert [len(split) for split in (found.train, found.val, found.test)] == [8, 3, 4]
     assert max(found.train.lengths) == 5
     example = found.train[2]
     assert example.ids.tolist() == tokenizer(given.train.texts[2], truncation=True, max_length=5)["input_ids"]
     assert example.label == ["negative", "positive"].index(given.train.labels[2])
-    assert found.collate.micro_tokens == batches.micro_tokens("cpu")
+    assert found.collate.micro_tokens == 1024
     assert found.collate.padding == tokenizer.pad_token_id
-    found = fine_tuning.rows(dataset(val=0), tokenizer, target, Finetune(micro_tokens=77), CPU)
-    assert found.val is None
-    assert found.collate.micro_tokens == 77
+    assert fine_tuning.rows(dataset(val=0), tokenizer, target, Finetune(), None).val is None
+
+
+def test_micro_batches_are_as_told_or_as_the_network_likes_them(loaded):
+    network, _ = loaded
+    assert fine_tuning.micro_tokens(Finetune(micro_tokens=77), CPU, network) == 77
+    assert fine_tuning.micro_tokens(Finetune(), CPU, network) == batches.micro_tokens("cpu", 2 * 32)
+    network.packing = None
+    assert fine_tuning.micro_tokens(Finetune(), CPU, network) == batches.micro_tokens("cpu")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +190,7 @@ def test_features_make_the_batches_that_tokens_make(run, tiny_model):
     target = targets.of("classes", ("negative", "positive"), ["negative", "positive"])
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     settings = Finetune(strategy="freeze", epochs=1, batch_tokens=12, stall_seconds=0)
-    rows = fine_tuning.rows(dataset(), tokenizer, target, settings, CPU)
+    rows = fine_tuning.rows(dataset(), tokenizer, target, settings, None)
     network, _ = backbones.load(backbones.locate(str(tiny_model)), target, head="mean")
     steps = []
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 import torch
 
@@ -87,3 +90,58 @@ def test_heads_have_one_thread_and_all_their_digits():
     finally:
         torch.set_num_threads(threads)
     assert hardware.described()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_part_is_done_once_each_thread_alone(threads):
+    before = torch.get_num_threads()
+    seen, lock = [], threading.Lock()
+
+    def work(part):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+        with lock:
+            seen.append((part, torch.get_num_threads(), torch.is_grad_enabled(), product.dtype))
+
+    torch.set_num_threads(threads)
+    try:
+        hardware.side_by_side(work, iter(range(50)), Arithmetic("cpu", bf16=True))
+        assert torch.get_num_threads() == threads
+        later = []
+        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [threads]
+    finally:
+        torch.set_num_threads(before)
+    assert sorted(part for part, *_ in seen) == list(range(50))
+    assert {tuple(told) for _, *told in seen} == {(1, False, torch.bfloat16)}
+
+
+def test_threads_are_side_by_side():
+    before = torch.get_num_threads()
+    meeting = threading.Barrier(2, timeout=30)
+    torch.set_num_threads(2)
+    try:
+        hardware.side_by_side(lambda _: meeting.wait(), range(2), Arithmetic("cpu", bf16=False))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_part_that_fails_ends_all():
+    before = torch.get_num_threads()
+    done = []
+
+    def work(part):
+        if part == 3:
+            raise ValueError("part 3")
+        time.sleep(0.01)
+        done.append(part)
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ValueError, match="part 3"):
+            hardware.side_by_side(work, range(1000), Arithmetic("cpu", bf16=False))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert len(done) < 100

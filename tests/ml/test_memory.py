@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import resource
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -43,3 +47,18 @@ def test_the_advice_names_what_needs_more():
     found = memory.exhausted("A training step", MemoryError())
     assert str(found) == "A training step needs more memory than there is (MemoryError)."
     assert "micro_tokens" in found.hint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems tell it in other ways")
+def test_what_was_freed_is_given_back_to_the_system():
+    """Chunks that are too small to have been mapped on their own."""
+    held = [bytearray(100_000) for _ in range(2000)]
+    full = used()
+    del held
+    memory.give_back()
+    assert used() < full - 100e6
+
+
+def used():
+    """Bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

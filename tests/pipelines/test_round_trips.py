@@ -50,7 +50,7 @@ def test_what_is_loaded_gives_what_was_tested(run, tiny_model, strategy, kind, h
     settings = Finetune(strategy=strategy, head=head, epochs=3, learning_rate=3e-3, head_learning_rate=1e-2)
     training.seed(0)
     network, tokenizer = backbones.load(backbones.locate(str(tiny_model)), target, head=head)
-    rows = fine_tuning.rows(data, tokenizer, target, settings, CPU)
+    rows = fine_tuning.rows(data, tokenizer, target, settings, fine_tuning.micro_tokens(settings, CPU, network))
     prepared = fine_tuning.prepare(network, rows, settings, CPU)
     trained = fine_tuning.fit(network, prepared, target, settings, 0, CPU)
     assert trained.epochs[-1].metrics["train_loss"] < trained.epochs[0].metrics["train_loss"] * 1.5

@@ -22,7 +22,7 @@ told = {
     "argv": sys.argv, "name": __name__, "spec": __spec__.name, "package": __package__, "file": __file__,
     "main": sys.modules["__main__"].__dict__ is globals(), "path": sys.path[0], "folder": os.getcwd(),
     "session": os.getsid(0) == os.getpid(), "input": sys.stdin.read(),
-    "variables": {name: value for name, value in os.environ.items() if name not in ("_", "SHLVL", "DLOPS_PROGRESS")},
+    "variables": {name: os.environ[name] for name in os.environ if name not in ("_", "PS1", "SHLVL", "DLOPS_PROGRESS")},
 }
 seen = open("/proc/self/environ").read() if os.path.exists("/proc") else os.environ["DLOPS_ATTEMPT"]
 told["marked"] = "DLOPS_ATTEMPT=" + os.environ["MLFLOW_RUN_ID"] in seen
@@ -80,6 +80,12 @@ def test_what_needs_a_shell_has_one(work, module, more):
     events = work(command, ahead=("wave",), path=PATH)
     assert events[-1]["status"] == "FINISHED"
     assert printed(events).startswith("late")
+
+
+def test_nothing_is_collected_while_it_imports_and_what_comes_later_is(work, module):
+    module("import gc; told = gc.isenabled()", "importing")
+    text = "import gc, importing; print(importing.told, gc.isenabled(), gc.get_freeze_count() > 0)"
+    assert printed(work(module(text), ahead=("importing",), path=PATH)).split() == ["False", "True", "True"]
 
 
 def test_a_long_command_for_a_shell_is_told_from_a_plain_one_at_once(work, module):

@@ -119,7 +119,8 @@ class Training:
             *(settings.dataset, location, settings.max_length, settings.micro_tokens, settings.class_weights),
             arithmetic,
         )
-        rows = self._once("rows", about, lambda *_: fine_tuning.rows(dataset, tokenizer, target, settings, arithmetic))
+        micro = fine_tuning.micro_tokens(settings, arithmetic, network)
+        rows = self._once("rows", about, lambda *_: fine_tuning.rows(dataset, tokenizer, target, settings, micro))
         prepared = self._once(
             "prepared",
             (*about, settings.head, settings.strategy == "freeze"),
@@ -134,7 +135,7 @@ class Training:
 
         def load(*_: object) -> tuple[Network, PreTrainedTokenizerBase, dict[str, torch.Tensor]]:
             training.seed(settings.seed)
-            network, tokenizer = backbones.load(location, target, head=settings.head, attention=arithmetic.attention)
+            network, tokenizer = backbones.load(location, target, head=settings.head, arithmetic=arithmetic)
             fresh = network.state_dict()
             return network, tokenizer, {name: fresh[name].clone() for name in fresh if network.is_head(name)}
 
