@@ -20,15 +20,18 @@ from dlops.steps import STEPS
 ROOT = Path(__file__).parents[1]
 AHEAD = {
     "ingest": ["mlflow", "dlops.data.preparation"],
-    "finetune": ["mlflow", "dlops.ml.fine_tuning"],
-    "tune": ["mlflow", "dlops.ml.search.in_process"],
-    "evaluate": ["mlflow", "dlops.ml.judging"],
+    "finetune": ["torch._dynamo", "mlflow", "dlops.ml.fine_tuning"],
+    "tune": ["torch._dynamo", "mlflow", "dlops.ml.search.in_process"],
+    "evaluate": ["torch._dynamo", "mlflow", "dlops.ml.judging"],
     "explain": ["mlflow", "dlops.ml.explaining"],
     "register": ["mlflow", "dlops.ml.registration"],
     "serve": ["mlflow", "dlops.ml.serving.listening"],
     "predict": ["mlflow", "dlops.ml.bulk_answers"],
 }
-"""What is imported while the run is being made: what each step imports first, and takes longest."""
+"""What is imported while the run is being made: what each step imports first, and takes longest.
+
+Before all else what torch compiles with: it looks for its own source in every module that is there by then.
+"""
 MORE = {"ingest": ["card"]}
 """What a step gives beside what it always answers with."""
 UNCACHED = {"serve"}

@@ -17,6 +17,7 @@ from dlops.ml import (
     features,
     hardware,
     kept_weights,
+    memory,
     strategies,
     tokens,
     training,
@@ -147,6 +148,7 @@ def prepare(network: Network, rows: Rows[TokenRows], settings: Finetune, arithme
     Raises:
         StepFailed: with `freeze`, the network's head reads something else than features.
     """
+    memory.keep()
     weights = features.fingerprint(network)
     frozen = settings.strategy == "freeze"
     return Prepared(weights, rows, features.of(network, weights, rows, arithmetic) if frozen else None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from dlops.ml import batches, features, fine_tuning, masked_tokens, tokens, training
+from dlops.ml import batches, features, fine_tuning, masked_tokens, memory, tokens, training
 from dlops.ml.batches import TokenRows
 from dlops.ml.datasets import Dataset, Split
 from dlops.ml.evaluation import Evaluation
@@ -43,6 +43,7 @@ def fit(
     Raises:
         StepFailed: the tokenizer has no mask; or as `fine_tuning.fit` does.
     """
+    memory.keep()
     target = MaskedTokens()
     judged_on = next(name for name in ("test", "val", "train") if len(getattr(dataset, name)))
     train, test = (_rows(getattr(dataset, name), tokenizer, settings) for name in ("train", judged_on))

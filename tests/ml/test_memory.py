@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import resource
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,6 +58,30 @@ def test_what_was_freed_is_given_back_to_the_system():
     del held
     memory.give_back()
     assert used() < full - 100e6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems tell it in other ways")
+def test_what_is_freed_can_be_kept_for_what_comes_next():
+    told = subprocess.run([sys.executable, "-c", KEEPING], capture_output=True, text=True, check=True).stdout
+    without, with_it = map(int, told.split())
+    assert with_it < without / 10
+
+
+KEEPING = """
+import resource
+from dlops.ml import memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        bytearray(100_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+without = faults()
+memory.keep()
+bytearray(100_000_000)
+print(without, faults())
+"""
 
 
 def used():
