@@ -140,6 +140,8 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]  # Lightning has no 
             raise memory.exhausted("A training step", error) from error
         self._halvings += 1
         say(f"A training step did not fit into memory: it is taken in parts of 1/{2**self._halvings} from here on.")
+        if memory.do_without_code(error):
+            say("It is computed without oneDNN from here on, which found no memory for its own needs, and is slower.")
         return batches.halved(batch)
 
     def on_train_start(self) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from typing import Any
 
 from dlops.errors import StepFailed
 
 _SAID = (
     *("out of memory", "can't allocate memory", "not enough memory", "unable to allocate", "bad_alloc"),
-    "could not create a primitive",  # oneDNN's words, when it has none for its own needs
+    (_NO_CODE := "could not create a primitive"),  # oneDNN's words, when it has none for the code that it writes
     "cublas_status_alloc_failed",
 )
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """What `mallopt` of GNU's C library calls the bytes from which on memory is given back, or is a mapping of its own."""
-_KEPT = 1 << 30
+_KEPT, _USUAL = 1 << 30, 128 << 10
 
 
 def is_exhausted(error: BaseException) -> bool:
@@ -29,20 +30,34 @@ def keep() -> None:
 
     To have each page emptied takes a third of a first step, and a twentieth of every other.
     """
-    with contextlib.suppress(AttributeError, OSError):  # another C library than GNU's
-        system = ctypes.CDLL(None)
-        for what in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
-            system.mallopt(what, _KEPT)
+    _keep_below(_KEPT)
 
 
 def give_back() -> None:
-    """Give the system back what was freed and is kept for later, so that what asks the system itself finds some."""
+    """Give the system back what was freed and is kept for later, and from now on as soon as it is freed.
+
+    What asks the system itself, as oneDNN does for the code that it writes, would find nothing.
+    """
     import torch  # here, for steps without it ask whether memory was exhausted, too
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    _keep_below(_USUAL)
     with contextlib.suppress(AttributeError, OSError):  # another C library than GNU's
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def do_without_code(error: BaseException) -> bool:
+    """Compute without oneDNN from here on, if it was what found no memory; tell whether it was.
+
+    The library beneath it keeps an error for the rest of the thread, so that all it would write later fails as well.
+    """
+    import torch
+
+    library: Any = torch.backends.mkldnn  # torch has no types for what can be set there
+    if failed := _NO_CODE in str(error):
+        library.enabled = False
+    return failed
 
 
 def exhausted(what: str, error: BaseException) -> StepFailed:
@@ -52,3 +67,11 @@ def exhausted(what: str, error: BaseException) -> StepFailed:
         f"{what} needs more memory than there is ({said}).",
         hint="Less is needed with a smaller micro_tokens or max_length, strategy=freeze or lora, or a smaller model.",
     )
+
+
+def _keep_below(size: int) -> None:
+    """Keep what is freed, but not tensors of this many bytes and more, nor so much in all."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library than GNU's
+        system = ctypes.CDLL(None)
+        for what in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+            system.mallopt(what, size)

@@ -50,6 +50,17 @@ def test_the_advice_names_what_needs_more():
     assert "micro_tokens" in found.hint
 
 
+def test_what_writes_code_is_done_without_once_it_found_no_memory():
+    try:
+        assert not memory.do_without_code(RuntimeError("[enforce fail] can't allocate memory"))
+        assert torch.backends.mkldnn.enabled
+        assert memory.do_without_code(RuntimeError("could not create a primitive"))
+        assert not torch.backends.mkldnn.enabled
+        torch.nn.functional.gelu(torch.ones(1, 1009, 64))
+    finally:
+        torch.backends.mkldnn.enabled = True
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems tell it in other ways")
 def test_what_was_freed_is_given_back_to_the_system():
     """Chunks that are too small to have been mapped on their own."""

@@ -16,6 +16,7 @@ __all__ = ["easy"]
 PLANTS = """
 import resource
 import pytorch_lightning as pl
+import torch
 
 class NaN(pl.Callback):
     def on_train_batch_start(self, trainer, module, batch, index):
@@ -23,15 +24,17 @@ class NaN(pl.Callback):
             batch[0]["labels"] = batch[0]["labels"] * float("nan")
 
 class Little(pl.Callback):
-    room = 150 << 20
     def on_train_start(self, trainer, module):
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + self.room, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (used + (150 << 20), resource.RLIM_INFINITY))
     def on_train_epoch_end(self, trainer, module):
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
-class Nothing(Little):
-    room = 1 << 20
+class TooLittle(Little):
+    "For a layer that takes a gigabyte for any row."
+    def on_train_start(self, trainer, module):
+        super().on_train_start(trainer, module)
+        module.network.register_forward_pre_hook(lambda *_: torch.empty(1 << 30, dtype=torch.uint8).sum())
 """
 
 WHOLE = ("batch_size=4000", "micro_tokens=10000000")
@@ -93,27 +96,15 @@ def many(steps):
 
 
 def test_a_step_that_does_not_fit_is_taken_in_smaller_parts(steps, plants, many, tiny_model):
-    chosen = [
-        f"dataset={many.reference}",
-        f"model={tiny_model}",
-        "epochs=1",
-        "batch_size=4000",
-        "micro_tokens=10000000",
-    ]
+    chosen = [f"dataset={many.reference}", f"model={tiny_model}", "epochs=1", *WHOLE]
     run, done = steps.run("finetune", *chosen, "callbacks=plants:Little")
     assert "A training step did not fit into memory: it is taken in parts of 1/" in done.stdout
     assert run.data.metrics["train_loss"] > 0
 
 
 def test_memory_that_is_exhausted_is_told_with_advice(steps, plants, many, tiny_model):
-    chosen = [
-        f"dataset={many.reference}",
-        f"model={tiny_model}",
-        "epochs=1",
-        "batch_size=4000",
-        "micro_tokens=10000000",
-    ]
-    _, done = steps.run("finetune", *chosen, "callbacks=plants:Nothing", exit_code=4)
+    chosen = [f"dataset={many.reference}", f"model={tiny_model}", "epochs=1", *WHOLE]
+    _, done = steps.run("finetune", *chosen, "callbacks=plants:TooLittle", exit_code=4)
     assert "needs more memory than there is" in done.stderr
     assert "max_length" in done.stderr
 
