@@ -17,10 +17,11 @@ from dlops.ml import batches, cache, hardware, record
 from dlops.ml.batches import Collate, FeatureRows, Micro, TokenRows
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.networks import Network
+from dlops.ml.prepacked import prepacked
 from dlops.ml.progress import Progress, say
 
 _KIND = "features"
-_VERSION = "3"
+_VERSION = "4"
 """Of what features are; a change of the method raises it."""
 _OF_THE_HEAD = ("architectures", "id2label", "label2id", "problem_type")
 """What of a model's configuration its layers do not read; `transformers_version` is left in."""
@@ -106,7 +107,7 @@ def _compute(
     device, done, noting = arithmetic.accelerator, 0, threading.Lock()
     loader = batches.evaluation(rows, collate)
     left = iter(batches.order(loader))
-    parts = (part for batch in loader for part in batch)
+    parts = (part for batch in loader for part in batches.halved(batch))  # several are computed at once
     placed = ((part, list(itertools.islice(left, len(part["labels"])))) for part in parts)
 
     def compute(some: tuple[Micro, list[int]]) -> None:
@@ -120,7 +121,8 @@ def _compute(
             done += len(places)
             progress.update(before + done, "computing features")
 
-    hardware.side_by_side(compute, placed, arithmetic)
+    with prepacked(network, arithmetic):
+        hardware.side_by_side(compute, placed, arithmetic)
     if not found:
         raise RuntimeError("there are no rows to compute features of")
     return {"features": found[0]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from collections.abc import Mapping
 from typing import Any
 
 from dlops.errors import StepFailed
@@ -13,9 +14,12 @@ _SAID = (
     (_NO_CODE := "could not create a primitive"),  # oneDNN's words, when it has none for the code that it writes
     "cublas_status_alloc_failed",
 )
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""What `mallopt` of GNU's C library calls the bytes from which on memory is given back, or is a mapping of its own."""
-_KEPT, _USUAL = 1 << 30, 128 << 10
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+"""What `mallopt` of GNU's C library calls the bytes from which on memory is given back, those that are asked for beyond
+what is needed, and those from which on memory is a mapping of its own."""
+_KEPT = {_TRIM_THRESHOLD: 1 << 30, _MMAP_THRESHOLD: 1 << 30, _TOP_PAD: 64 << 20}
+"""The last is the size of a thread's heap: none that is empty is given back while there is another of less."""
+_USUAL = dict.fromkeys(_KEPT, 128 << 10)
 
 
 def is_exhausted(error: BaseException) -> bool:
@@ -30,7 +34,7 @@ def keep() -> None:
 
     To have each page emptied takes a third of a first step, and a twentieth of every other.
     """
-    _keep_below(_KEPT)
+    _tell_library(_KEPT)
 
 
 def give_back() -> None:
@@ -42,7 +46,7 @@ def give_back() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    _keep_below(_USUAL)
+    _tell_library(_USUAL)
     with contextlib.suppress(AttributeError, OSError):  # another C library than GNU's
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -69,9 +73,9 @@ def exhausted(what: str, error: BaseException) -> StepFailed:
     )
 
 
-def _keep_below(size: int) -> None:
-    """Keep what is freed, but not tensors of this many bytes and more, nor so much in all."""
+def _tell_library(settings: Mapping[int, int]) -> None:
+    """Set what decides which memory the C library keeps."""
     with contextlib.suppress(AttributeError, OSError):  # another C library than GNU's
         system = ctypes.CDLL(None)
-        for what in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+        for what, size in settings.items():
             system.mallopt(what, size)

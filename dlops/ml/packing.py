@@ -1,13 +1,13 @@
 """Rows one behind the other instead of below one another: nothing is padded, and attention is each row's own.
 
 A backbone takes its rows as one long row, with their positions; how many tokens each has travels in the mask's place,
-through which transformers hands it to the attention.
+through which transformers hands it to the attention. Layers of BERT's kind need no transformers: see `encoder`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from dlops.ml import first_token
+from dlops.ml import encoder, first_token
 from dlops.ml.row_attention import row_attention
 
 ATTENTION = "dlops_rows"
@@ -62,34 +62,31 @@ class Packing:
 
     def states(self, backbone: Any, packed: Packed) -> torch.Tensor:
         """Give the last states of all tokens, [tokens of all rows, hidden]."""
+        if encoder.is_known(backbone):
+            *_, last = encoder.states(backbone, packed.inputs, packed.lengths)
+            return last
         found: torch.Tensor = backbone(**packed.inputs).last_hidden_state
         return found[0]
 
     def first(self, model: Any, packed: Packed) -> torch.Tensor:
         """Give the last state of each row's first token, [rows, 1, hidden]; no other is computed where that can be."""
-        starts = packed.starts
-        if not first_token.is_known(model):
-            return self.states(model.base_model, packed)[starts][:, None]
-        base, last = first_token.apart(model.base_model)
-        states = base(**packed.inputs).last_hidden_state
-
-        def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            scaling = query.shape[-1] ** -0.5
-            return row_attention(query[0], key[0], value[0], [1] * len(starts), packed.lengths, scaling)[None]
-
-        return first_token.last_states(last, states, states[:, starts], attend)[0][:, None]
+        if first_token.is_known(model) and encoder.is_known(model.base_model):
+            return encoder.first_states(model.base_model, packed.inputs, packed.lengths)[:, None]
+        return self.states(model.base_model, packed)[packed.starts][:, None]
 
     def averages(self, backbone: Any, packed: Packed, *, every: bool = True) -> torch.Tensor:
         """Average the states of each row's tokens, in float32: [rows, layers, hidden], the embeddings being a layer.
 
         Only the last layer's, [rows, 1, hidden], unless it is to be `every` layer's.
         """
-        if every:
-            states = [one[0] for one in backbone(**packed.inputs, output_hidden_states=True).hidden_states]
+        if not every:
+            states: Iterable[torch.Tensor] = [self.states(backbone, packed)]
+        elif encoder.is_known(backbone):
+            states = encoder.states(backbone, packed.inputs, packed.lengths)
         else:
-            states = [self.states(backbone, packed)]
+            states = [one[0] for one in backbone(**packed.inputs, output_hidden_states=True).hidden_states]
         averages = [
-            torch.stack([row.mean(dim=0, dtype=torch.float32) for row in layer.split(packed.lengths)])
+            torch.stack([row.mean(dim=0, dtype=torch.float32) for row in torch.split(layer, packed.lengths)])
             for layer in states
         ]
         return torch.stack(averages, dim=1)

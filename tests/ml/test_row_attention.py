@@ -16,7 +16,7 @@ def drawn(tokens, dtype=torch.float64):
     return [torch.randn(HEADS, tokens, WIDTH, dtype=dtype, requires_grad=True) for _ in range(3)]
 
 
-@pytest.mark.parametrize("lengths", [[5], [3, 1, 4], [2, 2, 2]])
+@pytest.mark.parametrize("lengths", [[5], [3, 1, 4], [2, 2, 2], [33, 64, 70]])
 def test_each_row_sees_itself_alone(lengths):
     query, key, value = drawn(sum(lengths))
     found = row_attention(query, key, value, lengths, lengths, SCALING)
@@ -36,11 +36,20 @@ def test_a_row_may_ask_less_than_it_sees():
         torch.testing.assert_close(found[row], expected[:, 0])
 
 
-@pytest.mark.parametrize(("queries", "lengths"), [([3, 1, 4], [3, 1, 4]), ([1, 1], [2, 3])])
+@pytest.mark.parametrize(("queries", "lengths"), [([3, 1, 4], [3, 1, 4]), ([1, 1], [2, 3]), ([1, 1], [33, 2])])
 def test_its_gradients_are_those_of_what_it_computes(queries, lengths):
     _, key, value = drawn(sum(lengths))
     query = drawn(sum(queries))[0]
     assert torch.autograd.gradcheck(row_attention, (query, key, value, queries, lengths, SCALING))
+
+
+def test_what_comes_after_the_last_row_is_nothing():
+    given = drawn(9)
+    found = row_attention(*given, [3, 4], [3, 4], SCALING)
+    expected = row_attention(*(one[:, :7] for one in given), [3, 4], [3, 4], SCALING)
+    torch.testing.assert_close(found, torch.cat([expected, torch.zeros(2, HEADS, WIDTH)]))
+    found.square().sum().backward()
+    assert all(one.grad[:, :7].any() and not one.grad[:, 7:].any() for one in given)
 
 
 def test_numbers_stay_as_wide_as_they_are_told():
