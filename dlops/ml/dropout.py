@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 _LEVELS = 256
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""By how many bytes wide they are."""
 
 
 class Dropout(nn.Dropout):
@@ -36,10 +38,7 @@ class _Dropped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, dropped: int) -> torch.Tensor:
-        count = values.numel()
-        words = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[:count].view(values.shape) >= dropped
-        mask = kept.to(values.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+        mask = _mask(values, dropped)
         ctx.save_for_backward(mask)
         return values * mask
 
@@ -47,3 +46,17 @@ class _Dropped(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (mask,) = ctx.saved_tensors
         return gradient * mask, None
+
+
+def _mask(values: torch.Tensor, dropped: int) -> torch.Tensor:
+    """Give what these values are to be multiplied with: nothing for so many in 256, for the others the same scale.
+
+    All is done by integers as wide as the values, each from a byte of the random ones, for torch has no quick way from
+    one width to another.
+    """
+    count, size = values.numel(), values.element_size()
+    scale = torch.tensor(_LEVELS / (_LEVELS - dropped), dtype=values.dtype).view(_INTEGERS[size]).item()
+    words = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None).view(_INTEGERS[size])
+    levels = torch.stack([words >> 8 * place for place in range(size)]).bitwise_and_(_LEVELS - 1)
+    kept = levels.clamp_(dropped - 1, dropped).sub_(dropped - 1)
+    return kept.mul_(scale).view(values.dtype).flatten()[:count].view(values.shape)

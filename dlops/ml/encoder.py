@@ -65,18 +65,54 @@ def _layer(
 ) -> torch.Tensor:
     """Give a layer's states of all tokens, or of one token of each row, the one at its place."""
     parts = layer.attention.self
-    projections = (parts.query, parts.key, parts.value)
     if places is None:
-        asking, queries = before, lengths
-        projected = _together(projections, before)
+        asking, seen = before, _seen_by_all(parts, before, lengths)
     else:
-        asking, queries = before[places], [1] * len(places)
-        projected = [parts.query(asking), *_together(projections[1:], before)]
-    query, key, value = (one.view(len(one), parts.num_attention_heads, -1).transpose(0, 1) for one in projected)
-    seen = row_attention(query, key, value, queries, lengths, query.shape[2] ** -0.5)
-    attended = layer.attention.output(seen.flatten(1), asking)
+        asking = before[places]
+        seen = _seen_by_one(parts, asking, before, lengths)
+    attended = layer.attention.output(seen, asking)
     found: torch.Tensor = layer.output(layer.intermediate(attended), attended)
     return found
+
+
+def _seen_by_all(parts: Any, before: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """Let all tokens see their row, [tokens, hidden]."""
+    projected = _together((parts.query, parts.key, parts.value), before)
+    query, key, value = (_heads(parts, one) for one in projected)
+    return row_attention(query, key, value, lengths, query.shape[2] ** -0.5).flatten(1)
+
+
+def _seen_by_one(parts: Any, asking: torch.Tensor, before: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """Let one token of each row see its row, [rows, hidden].
+
+    Where keys and values are nothing but linear, what is asked goes through their weights, for it is less than what is
+    seen: q (W x + b) is (q W) x + q b. The last changes nothing, but DDP waits for the gradient of each parameter.
+    """
+    query, rows = _heads(parts, parts.query(asking)), list(lengths)
+    query, before = query * query.shape[2] ** -0.5, before[: sum(rows)]
+    if type(parts.key) is not nn.Linear or type(parts.value) is not nn.Linear:
+        keys, values = (torch.split(_heads(parts, part(before)), rows, dim=1) for part in (parts.key, parts.value))
+        return _heeded(query, keys, values, query.new_zeros(1)).transpose(0, 1).flatten(1)
+    of_key, bias, of_value = (
+        _heads(parts, one) for one in (parts.key.weight.T, parts.key.bias[None], parts.value.weight.T)
+    )
+    states = torch.split(before.to(query.dtype), rows)
+    seen = _heeded(torch.bmm(query, of_key.mT), states, states, torch.bmm(query, bias.mT))
+    return torch.bmm(seen, of_value).transpose(0, 1).flatten(1) + parts.value.bias
+
+
+def _heeded(
+    query: torch.Tensor, keys: Sequence[torch.Tensor], values: Sequence[torch.Tensor], shift: torch.Tensor
+) -> torch.Tensor:
+    """Average each row's values by how much its query heeds its keys, [heads, rows, width] both query and result."""
+    queries, shifts = (torch.split(one, 1, dim=1) for one in (query, shift.expand(*query.shape[:2], 1)))
+    rows = zip(queries, shifts, keys, values, strict=True)
+    return torch.cat([(asked @ key.mT + by).softmax(dim=-1) @ value for asked, by, key, value in rows], dim=1)
+
+
+def _heads(parts: Any, states: torch.Tensor) -> torch.Tensor:
+    """Split [tokens, hidden] into [heads, tokens, width]."""
+    return states.view(len(states), parts.num_attention_heads, -1).transpose(0, 1)
 
 
 def _together(projections: Sequence[nn.Module], states: torch.Tensor) -> Sequence[torch.Tensor]:

@@ -7,7 +7,7 @@ through which transformers hands it to the attention. Layers of BERT's kind need
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Packed:
     """Rows as a backbone takes them."""
 
     inputs: dict[str, torch.Tensor]
-    """[1, tokens of all rows] each."""
+    """[1, tokens of all rows] each; where transformers looks for a mask, the lengths, [1, 1, 1, rows]."""
     lengths: list[int]
     """Of each row; at least 1."""
     kept: torch.Tensor
@@ -57,7 +57,7 @@ class Packing:
             return None
         packed = {name: tensor[kept][None] for name, tensor in part.items() if name not in ("attention_mask", "labels")}
         positions = torch.cat([torch.arange(length) for length in lengths])[None] + self.first_position
-        given = {**packed, "position_ids": positions, "attention_mask": mask_of(lengths, lengths)}
+        given = {**packed, "position_ids": positions, "attention_mask": torch.tensor([[[lengths]]])}
         return Packed(given, lengths, kept)
 
     def states(self, backbone: Any, packed: Packed) -> torch.Tensor:
@@ -92,11 +92,6 @@ class Packing:
         return torch.stack(averages, dim=1)
 
 
-def mask_of(queries: Sequence[int], lengths: Sequence[int]) -> torch.Tensor:
-    """Tell how many queries and keys each row has, [1, 1, 2, rows]: transformers takes it for a mask that is ready."""
-    return torch.tensor([[[list(queries), list(lengths)]]])
-
-
 def _attention(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -119,9 +114,8 @@ def _attention(
         raise TypeError(f"rows one behind the other know no {unknown[0]}")
     if dropout or getattr(module, "is_causal", False) or query.shape[1] != key.shape[1]:
         raise TypeError("rows one behind the other know no dropout, no causal attention, and no shared keys")
-    queries, lengths = attention_mask[0, 0].tolist()
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return row_attention(query[0], key[0], value[0], queries, lengths, scaling)[None], None
+    return row_attention(query[0], key[0], value[0], attention_mask.flatten().tolist(), scaling)[None], None
 
 
 AttentionInterface.register(ATTENTION, _attention)

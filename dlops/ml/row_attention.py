@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
-_Span: TypeAlias = tuple[slice, slice]
-"""Where a row's queries lie, and its keys."""
 _STEP = 32
 """What lengths are rounded up to a multiple of: oneDNN writes code for every length that it meets, and keeps it."""
+_LONGEST_KEPT = 512
+"""Tokens of the longest row for whose gradient is kept what its queries heed: it takes less than the layer's states."""
 
 
 class RowAttention(torch.autograd.Function):
     """Scaled dot-product attention (Vaswani et al., 2017), row by row: a row's scores stay in the processor's cache.
 
-    Its gradient is written out, and computes the scores anew (Dao et al., 2022): to keep them would take most of the
-    memory of a step, and as much time.
+    Its gradient is written out. What each query heeds is kept for it where rows are short; where they are long that
+    would take most of the memory of a step, and is computed anew (Dao et al., 2022).
     """
 
     @staticmethod
@@ -27,23 +27,26 @@ class RowAttention(torch.autograd.Function):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        queries: Sequence[int],
         lengths: Sequence[int],
         scaling: float,
     ) -> torch.Tensor:
-        """Take [heads, tokens, width] each, and how many queries and keys each row has; give [tokens, heads, width].
+        """Take [heads, tokens, width] each, and how many tokens each row has; give [tokens, heads, width].
 
         What comes after the last row is zero.
         """
-        spans = list(_spans(queries, lengths))
+        spans = list(_spans(lengths))
+        rows: list[torch.Tensor | None] = []
         with torch.autocast(query.device.type, enabled=False):
             scaled = query * scaling
             found = query.new_empty(query.shape[1], query.shape[0], value.shape[2])
-            found[spans[-1][0].stop :] = 0
-            for asking, seen in spans:
-                share = _share(_rounded(scaled, asking), _rounded(key, seen), seen)
-                found[asking] = torch.bmm(share, _rounded(value, seen))[:, : _length(asking)].transpose(0, 1)
-        ctx.save_for_backward(scaled, key, value)
+            found[spans[-1].stop :] = 0
+            for span in spans:
+                asked, keys, values = (_rounded(one, span) for one in (scaled, key, value))
+                share = _share(asked, keys, span)
+                found[span] = torch.bmm(share, values)[:, : _length(span)].transpose(0, 1)
+                if any(ctx.needs_input_grad):
+                    rows += [asked, keys, values, share if share.shape[2] <= _LONGEST_KEPT else None]
+        ctx.save_for_backward(*rows)
         ctx.spans, ctx.scaling = spans, scaling
         return found
 
@@ -51,43 +54,40 @@ class RowAttention(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Give the gradients of query, key and value."""
-        scaled, key, value = ctx.saved_tensors
-        of_query, of_key, of_value = (torch.empty_like(one) for one in (scaled, key, value))
-        gradient = gradient.transpose(0, 1)
-        for one, last in zip((of_query, of_key, of_value), (*ctx.spans[-1], ctx.spans[-1][1]), strict=True):
-            one[:, last.stop :] = 0
-        with torch.autocast(scaled.device.type, enabled=False):
-            for asking, seen in ctx.spans:
-                asked, given = _rounded(scaled, asking), _rounded(gradient, asking)
-                keys, values = _rounded(key, seen), _rounded(value, seen)
-                share = _share(asked, keys, seen)
+        of_query, of_key, of_value = (torch.empty_like(gradient).transpose(0, 1) for _ in range(3))
+        for one in (of_query, of_key, of_value):
+            one[:, ctx.spans[-1].stop :] = 0
+        gradient, rows = gradient.transpose(0, 1), zip(*[iter(ctx.saved_tensors)] * 4, strict=True)
+        with torch.autocast(gradient.device.type, enabled=False):
+            for span, (asked, keys, values, kept) in zip(ctx.spans, rows, strict=True):
+                given, length = _rounded(gradient, span), _length(span)
+                share = _share(asked, keys, span) if kept is None else kept
                 of_share = torch.bmm(given, values.transpose(1, 2))
                 of_score = torch._softmax_backward_data(of_share, share, -1, share.dtype)
-                of_value[:, seen] = torch.bmm(share.transpose(1, 2), given)[:, : _length(seen)]
-                of_query[:, asking] = torch.bmm(of_score, keys)[:, : _length(asking)]
-                of_key[:, seen] = torch.bmm(of_score.transpose(1, 2), asked)[:, : _length(seen)]
+                of_value[:, span] = torch.bmm(share.transpose(1, 2), given)[:, :length]
+                of_query[:, span] = torch.bmm(of_score, keys)[:, :length]
+                of_key[:, span] = torch.bmm(of_score.transpose(1, 2), asked)[:, :length]
             of_query *= ctx.scaling
-        return of_query, of_key, of_value, None, None, None
+        return of_query, of_key, of_value, None, None
 
 
 def row_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    queries: Sequence[int],
     lengths: Sequence[int],
     scaling: float,
 ) -> torch.Tensor:
-    """Let the queries of each row see that row's keys: [heads, tokens, width] each; gives [queries, heads, width]."""
+    """Let each row's tokens see that row: [heads, tokens, width] each; gives [tokens, heads, width]."""
     computed: Any = RowAttention  # torch has no types for what it makes of it
-    found: torch.Tensor = computed.apply(query, key, value, queries, lengths, scaling)
+    found: torch.Tensor = computed.apply(query, key, value, lengths, scaling)
     return found
 
 
-def _share(query: torch.Tensor, key: torch.Tensor, seen: slice) -> torch.Tensor:
+def _share(query: torch.Tensor, key: torch.Tensor, span: slice) -> torch.Tensor:
     """Give how much each query heeds each key, [heads, queries, keys]: nothing where lengths were rounded up."""
     scores = torch.bmm(query, key.transpose(1, 2))
-    if (length := _length(seen)) < scores.shape[2]:
+    if (length := _length(span)) < scores.shape[2]:
         scores[:, :, length:] = -torch.inf
     return scores.softmax(dim=-1)
 
@@ -108,7 +108,5 @@ def _length(span: slice) -> int:
     return length
 
 
-def _spans(queries: Sequence[int], lengths: Sequence[int]) -> Iterator[_Span]:
-    ends = (itertools.accumulate(counts, initial=0) for counts in (queries, lengths))
-    places = (itertools.pairwise(one) for one in ends)
-    return ((slice(*asking), slice(*seen)) for asking, seen in zip(*places, strict=True))
+def _spans(lengths: Sequence[int]) -> Iterator[slice]:
+    return (slice(*ends) for ends in itertools.pairwise(itertools.accumulate(lengths, initial=0)))

@@ -32,6 +32,17 @@ def test_what_is_more_than_linear_is_asked_itself(name, head):
     torch.testing.assert_close(packed(given), padded(given), atol=1e-5, rtol=1e-4)
 
 
+def test_each_parameter_of_a_layer_gets_its_gradient_where_one_token_sees_the_others():
+    """Between devices, each gradient is waited for, also that of a bias which changes nothing."""
+    found = network(FITTING["bert"], "standard")
+    found.packing = Packing(0)
+    found(part(FITTING["bert"])).square().sum().backward()
+    last = dict(found.backbone.encoder.layer[-1].named_parameters())
+    assert all(parameter.grad is not None for parameter in last.values())
+    without = {name for name, parameter in last.items() if parameter.grad.abs().max() < 1e-6}
+    assert without == {"attention.self.key.bias"}
+
+
 @pytest.mark.parametrize("head", ["standard", "mean", "all_layers"])
 def test_whoever_waits_to_be_called_is(head):
     found = network(FITTING["bert"], head)

@@ -26,7 +26,7 @@ from dlops.ml.batches import Collator
 from dlops.ml.hardware import Arithmetic
 from dlops.ml.masked_tokens import IGNORED
 from dlops.ml.networks import Averaging, MaskedLanguageModel, Standard
-from dlops.ml.packing import ATTENTION, Packing, mask_of
+from dlops.ml.packing import ATTENTION, Packing
 from tests.ml.test_batches import rows
 
 SIZES = {
@@ -182,10 +182,6 @@ def test_a_layer_that_asks_for_more_is_told():
     packed = packing.pack({name: tensor for name, tensor in part(FITTING["bert"]).items() if name != "labels"})
     with pytest.raises(TypeError, match="know no sliding_window"):
         found.backbone(**packed.inputs, sliding_window=4)
-
-
-def test_the_mask_tells_queries_and_lengths():
-    assert mask_of([1, 1], [3, 4]).tolist() == [[[[1, 1], [3, 4]]]]
 
 
 def test_what_a_processor_trains_draws_its_dropout_fast_and_an_accelerator_is_left_alone(tiny_model):
