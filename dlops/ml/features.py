@@ -21,7 +21,7 @@ from dlops.ml.prepacked import prepacked
 from dlops.ml.progress import Progress, say
 
 _KIND = "features"
-_VERSION = "4"
+_VERSION = "5"
 """Of what features are; a change of the method raises it."""
 _OF_THE_HEAD = ("architectures", "id2label", "label2id", "problem_type")
 """What of a model's configuration its layers do not read; `transformers_version` is left in."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,6 +14,9 @@ from dlops.ml.hardware import Arithmetic
 
 _GELU, _ACTIVE = frozenset({"GELU", "GELUActivation"}), "intermediate_act_fn"
 """What torch and transformers call the exact one, and where BERT's kin have what follows their `dense`."""
+_KINDS = ("Bert", "Camembert", "Electra", "Roberta", "XLMRoberta")
+_ENDINGS = frozenset(f"{kind}{what}" for kind in _KINDS for what in ("SelfOutput", "Output"))
+"""What ends attention, and a layer, in transformers: a sum with what there was before, and its norm."""
 
 
 @contextmanager
@@ -32,12 +36,14 @@ def prepacked(network: nn.Module, arithmetic: Arithmetic) -> Iterator[None]:
         if arithmetic.accelerator == "cpu" and arithmetic.bf16 and hardware.has_bf16("cpu") and _is_there():
             for module in list(network.modules()):
                 active = type(getattr(module, _ACTIVE, None)).__name__ in _GELU
-                linear = [(name, child) for name, child in module.named_children() if type(child) is nn.Linear]
-                for name, child in linear:
-                    gelu = active and name == "dense"
-                    replace(module, name, _Linear(child, gelu=gelu).eval())
-                    if gelu:
-                        replace(module, _ACTIVE, nn.Identity())
+                for name, child in list(module.named_children()):
+                    if type(child).__name__ in _ENDINGS:
+                        replace(module, name, _Ending(child).eval())
+                    if type(child) is nn.Linear:
+                        gelu = active and name == "dense"
+                        replace(module, name, _Linear(child, gelu=gelu).eval())
+                        if gelu:
+                            replace(module, _ACTIVE, nn.Identity())
         yield
     finally:
         for module, name, original in replaced:
@@ -47,6 +53,16 @@ def prepacked(network: nn.Module, arithmetic: Arithmetic) -> Iterator[None]:
 def _is_there() -> bool:
     """Tell whether torch has the products, which are those of its compiler."""
     return all(hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
+
+
+class _Ending(nn.Module):
+    def __init__(self, ending: Any) -> None:
+        super().__init__()
+        self._ending = ending
+
+    def forward(self, states: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self._ending.LayerNorm(self._ending.dense(states).add_(before.bfloat16()))
+        return found
 
 
 class _Linear(nn.Module):

@@ -28,7 +28,7 @@ def test_features_are_the_same(name, head, monkeypatch):
     found = network(FITTING[name], head)
     ours, kinds = features(found, BF16)
     assert "_Linear" in kinds
-    assert ("Identity" in kinds) == (name in ("bert", "roberta", "electra"))
+    assert ("Identity" in kinds) == ("_Ending" in kinds) == (name in ("bert", "roberta", "electra"))
     monkeypatch.setattr("dlops.ml.prepacked._is_there", lambda: False)
     theirs, kinds = features(found, BF16)
     assert "_Linear" not in kinds

@@ -56,8 +56,9 @@ def test_a_killed_worker_leaves_a_closed_run_and_no_process(store, client, tmp_p
     child = int((tmp_path / "child").read_text())
     worker.kill()
     worker.wait()
-    eventually(lambda: client.get_run(run_id).info.status == "FAILED")
-    assert client.get_run(run_id).data.tags["dlops.error"] == reaper.ERROR
+    eventually(lambda: reaper.over(client.get_run(run_id)))
+    run = client.get_run(run_id)
+    assert (run.info.status, run.data.tags["dlops.error"]) == ("FAILED", reaper.ERROR)
     eventually(lambda: gone(child))
     eventually(lambda: guards() == 0)
 
@@ -68,7 +69,8 @@ def test_a_killed_worker_leaves_no_work_tree(store, client, tmp_path):
     worker, run_id = started(store, tmp_path, "echo $MLFLOW_RUN_ID > run; exec sleep 600", tree=str(tree))
     worker.kill()
     worker.wait()
-    eventually(lambda: client.get_run(run_id).info.status == "FAILED")
+    eventually(lambda: reaper.over(client.get_run(run_id)))
+    assert client.get_run(run_id).info.status == "FAILED"
     eventually(lambda: not tree.exists())
 
 
