@@ -177,6 +177,7 @@ def test_the_winner_is_confirmed_by_other_seeds_and_trained_on_all_rows(steps, e
     assert config["intended_use"] == "Reviews: any."
 
 
+@pytest.mark.slow
 def test_numbers_are_tested_as_finetune_tests_them(steps, tiny_model, monkeypatch):
     monkeypatch.setenv("DLOPS_HOME", steps.environ["DLOPS_HOME"])
     tables.write(str(locations.table("numbers")), labelled("number", pairs=False), {}, digest="d")
@@ -197,6 +198,7 @@ def test_numbers_are_tested_as_finetune_tests_them(steps, tiny_model, monkeypatc
     assert list(answers[0]) == pytest.approx(list(answers[1]), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_search_on_other_data_does_not_go_on(steps, easy, tiny_model):
     first, _ = steps.run("tune", *settings(tiny_model, *FREEZE, "trials=2"))
     words = settings(tiny_model, *FREEZE, "trials=3", "weight_decay=0.2", f"resume_from={first.info.run_id}")

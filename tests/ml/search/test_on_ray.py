@@ -66,6 +66,7 @@ def test_trials_run_side_by_side_in_processes_that_are_used_again(run, store, tm
     assert not ray.is_initialized()
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_one_trial_its_work_and_no_more(run, tmp_path):
     settings = tuned(trials=4, trial_cpus=1, concurrency=2)
     search, notes = searched(settings, tmp_path, faults={(1, 2): "killed"})
