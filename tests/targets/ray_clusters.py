@@ -36,12 +36,12 @@ class RayCluster:
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
-        """Start the head, and wait until its dashboard answers."""
+        """Start the head, and wait until its dashboard answers and knows it."""
         ports = {"port": self.gcs, "dashboard-port": self.address}
         words = [f"--{name}={value.rpartition(':')[2]}" for name, value in ports.items()]
         head = ["--head", "--dashboard-host=127.0.0.1", f"--temp-dir={self.folder}", "--include-dashboard=true"]
         self._begin([*head, f"--ray-client-server-port={free_port()}", *words], "{}")
-        self._wait(lambda: self._answers("/api/version"))
+        self._wait(lambda: self._answers("/api/version") and self.nodes() == 1)  # it answers before it counts its own
 
     def join(self, resources: str = "{}") -> str:
         """Add a node with resources of its own (JSON), and give its name."""

@@ -96,7 +96,7 @@ def test_what_no_node_has_is_refused(run):
 
 @pytest.mark.slow
 def test_trials_are_spread_over_nodes_one_of_which_is_lost(run, store, tmp_path):
-    settings = tuned(trials=18, epochs=4, trial_cpus=1)
+    settings = tuned(trials=12, epochs=4, trial_cpus=1)
     with ray_clusters.stopped_at_the_end() as cluster:
         cluster.start()
         nodes = [cluster.join(), cluster.join()]
@@ -107,19 +107,20 @@ def test_trials_are_spread_over_nodes_one_of_which_is_lost(run, store, tmp_path)
             notes = tmp_path / "notes"
             while time.monotonic() < deadline:
                 lines = notes.read_text().splitlines() if notes.is_file() else []
-                if len(lines) > 20 and len({line.split(" ")[2] for line in lines}) > 4:  # each node has a part in it
+                if len(lines) > 12 and len({line.split(" ")[2] for line in lines}) > 4:  # each node has a part in it
                     cluster.kill(nodes[0])
                     return
                 time.sleep(0.1)
 
         killer = threading.Thread(target=kill_one_halfway)
         killer.start()
-        search, notes = searched(settings, tmp_path, epochs=4, seconds=3.0)  # processes take seconds to start
+        # A trial outlasts the start of a process: else those that are there take all, and no other begins.
+        search, notes = searched(settings, tmp_path, epochs=4, seconds=8.0)
         killer.join()
         assert nodes[0] not in cluster.names(), "a node was lost"
-    assert [trial.status for trial in search.trials] == ["finished"] * 18
-    assert [len(trial.scores) for trial in search.trials] == [4] * 18
-    twice = len(notes) - 18 * 4
+    assert [trial.status for trial in search.trials] == ["finished"] * 12
+    assert [len(trial.scores) for trial in search.trials] == [4] * 12
+    twice = len(notes) - 12 * 4
     assert 0 < twice <= 2 * 4, "what the lost node was at is all that was done again"
     assert not [
         child
